@@ -1,0 +1,96 @@
+import { formatShape, type Shape } from '../util/shape.js';
+import type { ElementwiseOp } from './ops/elementwise.js';
+import type { GradientOp } from './ops/gradient.js';
+import type { LinalgOp } from './ops/linalg.js';
+import type { MovementOp } from './ops/movement.js';
+import type { NormalizationOp } from './ops/normalization.js';
+import type { ReductionOp } from './ops/reduction.js';
+
+/** Every operator of a graph. `GradientOp` and `Attention` are ours (domain `mae`), the rest are ONNX's. */
+export type Op = ElementwiseOp | LinalgOp | MovementOp | NormalizationOp | ReductionOp | GradientOp;
+
+export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool';
+
+/** Numbers of a constant, of the typed array that fits its type. */
+export type TensorData = Float32Array | Float64Array | BigInt64Array | Uint8Array;
+
+export type Attribute = number | string | readonly number[];
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+/** A tensor in a graph. Values and nodes are joined by identity; names are handed out when a graph is written. */
+export interface Value {
+  readonly type: DType;
+  readonly shape: Shape;
+  readonly source: Source;
+}
+
+export type Source =
+  | { readonly kind: 'input'; readonly name: string }
+  | { readonly kind: 'constant'; readonly data: TensorData }
+  | { readonly kind: 'node'; readonly node: Node; readonly index: number };
+
+export interface Node {
+  /** Place in the order of creation, which is an order of execution. */
+  readonly id: number;
+  readonly op: Op;
+  /** null stands for an optional input left out. */
+  readonly inputs: readonly (Value | null)[];
+  readonly attributes: Attributes;
+  readonly outputs: readonly Value[];
+}
+
+export interface Graph {
+  readonly name: string;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly GraphOutput[];
+}
+
+export interface GraphOutput {
+  readonly name: string;
+  readonly value: Value;
+}
+
+let nodesCreated = 0;
+
+/** A graph input: what the host binds before a run. */
+export function input(name: string, type: DType, shape: Shape): Value {
+  return { type, shape, source: { kind: 'input', name } };
+}
+
+/** A new node; one output value for each of `outputs`. Builders call this once shapes and types are checked. */
+export function createNode(
+  op: Op,
+  inputs: readonly (Value | null)[],
+  attributes: Attributes,
+  outputs: readonly { type: DType; shape: Shape }[],
+): readonly Value[] {
+  const values: Value[] = [];
+  const node: Node = { id: nodesCreated++, op, inputs, attributes, outputs: values };
+  outputs.forEach(({ type, shape }, index) => {
+    values.push({ type, shape, source: { kind: 'node', node, index } });
+  });
+  return values;
+}
+
+/** The node that makes `value`, or undefined for inputs and constants. */
+export function producerOf(value: Value): Node | undefined {
+  return value.source.kind === 'node' ? value.source.node : undefined;
+}
+
+/** Every node that the outputs need, in order of creation. */
+export function nodesOf(outputs: readonly Value[]): Node[] {
+  const found = new Set<Node>();
+  const pending = outputs.map(producerOf);
+  while (pending.length > 0) {
+    const node = pending.pop();
+    if (node === undefined || found.has(node)) continue;
+    found.add(node);
+    for (const value of node.inputs) if (value !== null) pending.push(producerOf(value));
+  }
+  return [...found].sort((a, b) => a.id - b.id);
+}
+
+/** `float32[2, 3]`, as errors and the printer write a value's type. */
+export function formatType({ type, shape }: { type: DType; shape: Shape }): string {
+  return `${type}${formatShape(shape)}`;
+}

@@ -1,0 +1,27 @@
+import { normalizeAxis } from '../../util/shape.js';
+import { intVector } from '../constant.js';
+import { createNode, type Value } from '../graph.js';
+
+export type ReductionOp = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare';
+
+function reduce(op: ReductionOp, x: Value, axes: readonly number[], keepdims: boolean): Value {
+  const reduced = axes.map((axis) => normalizeAxis(axis, x.shape.length, op));
+  const shape = x.shape.flatMap((size, axis) => (reduced.includes(axis) ? (keepdims ? [1] : []) : [size]));
+  const attributes = { keepdims: Number(keepdims) };
+  return createNode(op, [x, intVector(reduced)], attributes, [{ type: x.type, shape }])[0]!;
+}
+
+/** Σ over the axes named. */
+export function reduceSum(x: Value, axes: readonly number[], keepdims = false): Value {
+  return axes.length === 0 ? x : reduce('ReduceSum', x, axes, keepdims);
+}
+
+/** The mean over the axes named. */
+export function reduceMean(x: Value, axes: readonly number[], keepdims = false): Value {
+  return axes.length === 0 ? x : reduce('ReduceMean', x, axes, keepdims);
+}
+
+/** Σ x² over the axes named. */
+export function reduceSumSquare(x: Value, axes: readonly number[], keepdims = false): Value {
+  return reduce('ReduceSumSquare', x, axes, keepdims);
+}

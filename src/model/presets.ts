@@ -1,0 +1,36 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { type ModelConfig, parseModelConfig } from './config.js';
+
+const presetFolder = new URL('../../models/', import.meta.url);
+
+export function presetNames(): string[] {
+  return readdirSync(presetFolder)
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => file.slice(0, -'.json'.length))
+    .sort();
+}
+
+/** The model that `--model` names: a preset of `models/`, or the path of a JSON file with the same fields. */
+export function loadModelConfig(nameOrPath: string): ModelConfig {
+  const isPath = nameOrPath.endsWith('.json');
+  if (!isPath && !presetNames().includes(nameOrPath)) {
+    throw new UserError(
+      `--model: expected a JSON file or one of ${presetNames().join(', ')}; got "${nameOrPath}"`,
+    );
+  }
+  const path = isPath ? nameOrPath : new URL(`${nameOrPath}.json`, presetFolder);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UserError(`--model: cannot read ${nameOrPath} (${codeOf(error) ?? messageOf(error)})`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${nameOrPath}: expected JSON, got ${messageOf(error)}`);
+  }
+  return parseModelConfig(value, nameOrPath);
+}
