@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import koffi, { type LibraryHandle } from 'koffi';
+import { messageOf, UserError } from '../util/errors.js';
+
+/** Points to another ONNX Runtime, for example one built for CUDA. */
+export const libraryVariable = 'MAE_ONNXRUNTIME_LIBRARY';
+
+const fileNames: Partial<Record<NodeJS.Platform, string>> = {
+  linux: 'libonnxruntime.so.1',
+  darwin: 'libonnxruntime.1.dylib',
+  win32: 'onnxruntime.dll',
+};
+
+/**
+ * The ONNX Runtime library to use: the path given, the environment variable's, or the one inside the installed
+ * onnxruntime-node package.
+ */
+export function findLibrary(path = process.env[libraryVariable]): string {
+  if (path !== undefined && path !== '') {
+    if (existsSync(path)) return path;
+    throw new UserError(`${libraryVariable}: expected an ONNX Runtime library, found no file at ${path}`);
+  }
+  const packageFolder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const fileName = fileNames[process.platform];
+  const found = fileName && join(packageFolder, 'bin', 'napi-v6', process.platform, process.arch, fileName);
+  if (found !== undefined && existsSync(found)) return found;
+  throw new UserError(
+    `ONNX Runtime: onnxruntime-node has no library for ${process.platform}-${process.arch} (looked for ` +
+      `${found ?? 'none'}); set ${libraryVariable} to the path of an onnxruntime shared library`,
+  );
+}
+
+/** Loads the library. Runs of large graphs need more stack than koffi's default for its threads. */
+export function loadLibrary(path: string): LibraryHandle {
+  configureStacks();
+  try {
+    return koffi.load(path);
+  } catch (error) {
+    throw new UserError(`ONNX Runtime: cannot load ${path} (${messageOf(error)}); mae doctor says what was found`);
+  }
+}
+
+let stacksConfigured = false;
+
+/** koffi takes these before its first call only. */
+function configureStacks(): void {
+  if (stacksConfigured) return;
+  stacksConfigured = true;
+  const stack = 8 * 2 ** 20;
+  try {
+    koffi.config({ ...koffi.config(), sync_stack_size: stack, async_stack_size: stack });
+  } catch {
+    // Another part of the process called koffi first; the CPU provider also runs on koffi's default stacks.
+  }
+}

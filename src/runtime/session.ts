@@ -1,0 +1,113 @@
+import koffi from 'koffi';
+import type { OnnxRuntimeApi, Pointer } from './api.js';
+import { addressOf, type Tensor } from './tensor.js';
+
+/** A loaded model. Made by `Runtime.createSession`. */
+export class Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  readonly #api: OnnxRuntimeApi;
+  readonly #bindings = new Set<Binding>();
+  #handle: Pointer | undefined;
+
+  constructor(api: OnnxRuntimeApi, environment: Pointer, options: Pointer, model: Uint8Array) {
+    this.#api = api;
+    this.#handle = api.create(
+      'CreateSessionFromArray',
+      environment,
+      addressOf(model),
+      model.byteLength,
+      options,
+    );
+    this.inputNames = this.#names('Input');
+    this.outputNames = this.#names('Output');
+  }
+
+  get handle(): Pointer {
+    if (this.#handle === undefined) throw new Error('Session: used after release');
+    return this.#handle;
+  }
+
+  /** Every input and output bound to a tensor, once for many runs. An output may share the memory of an input. */
+  bind(inputs: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<string, Tensor>>): Binding {
+    const binding = new Binding(this.#api, this, inputs, outputs, () => this.#bindings.delete(binding));
+    this.#bindings.add(binding);
+    return binding;
+  }
+
+  /** Releases the session and its bindings. */
+  release(): void {
+    for (const binding of [...this.#bindings]) binding.release();
+    if (this.#handle !== undefined) this.#api.release('ReleaseSession', this.#handle);
+    this.#handle = undefined;
+  }
+
+  #names(side: 'Input' | 'Output'): string[] {
+    const allocator = this.#api.create('GetAllocatorWithDefaultOptions');
+    const count = [0];
+    this.#api.call(`SessionGet${side}Count`, this.handle, count as [number]);
+    return Array.from({ length: Number(count[0]) }, (_, index) => {
+      const text = this.#api.create(`SessionGet${side}Name`, this.handle, index, allocator);
+      const name = koffi.decode.string(text) as string;
+      this.#api.call('AllocatorFree', allocator, text);
+      return name;
+    });
+  }
+}
+
+/** A session with its inputs and outputs in place. Keeps the tensors alive. */
+export class Binding {
+  readonly #api: OnnxRuntimeApi;
+  readonly #session: Session;
+  readonly #tensors: readonly Tensor[];
+  readonly #onRelease: () => void;
+  #handle: Pointer | undefined;
+  #running = false;
+
+  constructor(
+    api: OnnxRuntimeApi,
+    session: Session,
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: Readonly<Record<string, Tensor>>,
+    onRelease: () => void,
+  ) {
+    for (const [side, wanted, given] of [
+      ['input', session.inputNames, inputs],
+      ['output', session.outputNames, outputs],
+    ] as const) {
+      const missing = wanted.filter((name) => !(name in given));
+      const foreign = Object.keys(given).filter((name) => !wanted.includes(name));
+      if (missing.length + foreign.length > 0) {
+        throw new Error(`Binding: ${side}s missing: [${missing}], unknown: [${foreign}]`);
+      }
+    }
+    this.#api = api;
+    this.#session = session;
+    this.#tensors = [...Object.values(inputs), ...Object.values(outputs)];
+    this.#onRelease = onRelease;
+    this.#handle = api.create('CreateIoBinding', session.handle);
+    for (const [name, tensor] of Object.entries(inputs)) api.call('BindInput', this.#handle, name, tensor.handle);
+    for (const [name, tensor] of Object.entries(outputs)) api.call('BindOutput', this.#handle, name, tensor.handle);
+  }
+
+  /** One run, off the event loop. Outputs are in their tensors when the promise resolves. */
+  async run(): Promise<void> {
+    if (this.#handle === undefined) throw new Error('Binding: used after release');
+    if (this.#running) throw new Error('Binding: a run is already under way');
+    for (const tensor of this.#tensors) tensor.handle satisfies Pointer;
+    this.#running = true;
+    try {
+      await this.#api.callAsync('RunWithBinding', this.#session.handle, null, this.#handle);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Gives the binding back; the tensors stay the caller's. */
+  release(): void {
+    if (this.#running) throw new Error('Binding: released during a run');
+    if (this.#handle !== undefined) this.#api.release('ReleaseIoBinding', this.#handle);
+    this.#handle = undefined;
+    this.#onRelease();
+  }
+}
