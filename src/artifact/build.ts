@@ -1,7 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Graph } from '../graph/graph.js';
 import { expandDefinitions } from '../lowering/expand.js';
 import { keptCount, type ModelConfig, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
@@ -11,6 +8,7 @@ import { UserError } from '../util/errors.js';
 import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
 import { evalModelFile, type Manifest, manifestFile, optimizerModelFile, trainingModelFile } from './manifest.js';
+import { peakActivationBytes } from './memory.js';
 
 export interface ArtifactOptions {
   readonly batchSize: number;
@@ -25,21 +23,20 @@ export interface Artifacts {
   readonly files: ReadonlyMap<string, Uint8Array>;
 }
 
-/** The portable form of a graph: operators of ONNX's own domain only. */
-export function encodePortable(graph: Graph): Uint8Array {
-  return encodeModel(expandDefinitions(graph));
-}
-
-/** The training, evaluation and optimizer graphs of a model and their manifest. Same options, same bytes. */
+/**
+ * The training, evaluation and optimizer graphs of a model, in the portable form (operators of ONNX's own domain
+ * only), and their manifest. Same options, same bytes.
+ */
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
   const { batchSize, maskRatio, normPixLoss, accumulate } = options;
   const kept = checkedKeptCount(config, maskRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
-  const training = trainingGraph(config, batchSize, { kept, normPixLoss, accumulate });
+  const training = expandDefinitions(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate }));
+  const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
   const files = new Map([
-    [trainingModelFile, encodePortable(training)],
-    [evalModelFile, encodePortable(evalGraph(config, batchSize, { kept, normPixLoss }))],
-    [optimizerModelFile, encodePortable(adamWGraph(arena.chunk))],
+    [trainingModelFile, encodeModel(training)],
+    [evalModelFile, encodeModel(evaluation)],
+    [optimizerModelFile, encodeModel(adamWGraph(arena.chunk))],
   ]);
   const manifest: Manifest = {
     formatVersion: 1,
@@ -53,6 +50,7 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     accumulate,
     parameters,
     arena,
+    activationBytes: peakActivationBytes(training),
     gradients: training.outputs.flatMap(({ name }) => (name.endsWith('_grad') ? [name] : [])),
     optimizer: adamWDefaults,
     files: Object.fromEntries([...files].map(([name, bytes]) => [name, describe(bytes)])),
@@ -71,11 +69,6 @@ export function checkedKeptCount(config: ModelConfig, maskRatio: number): number
     );
   }
   return kept;
-}
-
-export function writeArtifacts({ files }: Artifacts, folder: string): void {
-  mkdirSync(folder, { recursive: true });
-  for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes);
 }
 
 function describe(bytes: Uint8Array) {

@@ -21,6 +21,8 @@ export interface Manifest {
   readonly accumulate: boolean;
   readonly parameters: readonly ManifestParameter[];
   readonly arena: ArenaLayout;
+  /** Estimate of what a training step holds beside the arenas; see `memory.ts`. */
+  readonly activationBytes: number;
   /** Names of gradients in the order in which the backward pass makes them. */
   readonly gradients: readonly string[];
   readonly optimizer: AdamWOptions;

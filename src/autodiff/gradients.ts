@@ -35,37 +35,55 @@ export function gradients(
   running: ReadonlyMap<Value, Value> = new Map(),
 ): Map<Value, Value> {
   const nodes = nodesOf([y]);
+  const wanted = new Set(parameters);
   const live = dependents(nodes, parameters);
   const gradientOf = new Map<Value, Value>([[y, dy]]);
   const uses = countUses(nodes, live);
   const finished = new Map<Value, Value>();
+  // gradients that a rule has read
+  const read = new Set<Value>();
+  const plus = (a: Value | undefined, b: Value) => accumulate(a, b, !read.has(b));
+  const finish = (value: Value) => {
+    const total = gradientOf.get(value);
+    if (wanted.has(value) && total !== undefined) finished.set(value, plus(running.get(value), total));
+  };
 
+  finish(y);
   for (const node of nodes.reverse()) {
-    const dys = node.outputs.map((output) => gradientOf.get(output) ?? null);
-    const first = dys.find((gradient) => gradient !== null);
-    if (first === undefined || !node.outputs.some((output) => live.has(output))) continue;
-    const context = {
-      inputs: node.inputs as readonly Value[],
-      outputs: node.outputs,
-      attributes: node.attributes,
-      dy: dys[0] ?? first,
-      dys,
-    };
-    rules[node.op](context).forEach((gradient, i) => {
-      const value = node.inputs[i];
-      if (value === null || value === undefined || !live.has(value)) return;
-      if (gradient !== null) {
-        gradientOf.set(value, accumulate(gradientOf.get(value), sumTo(gradient, value.shape)));
-      }
+    const dxs = inputGradients(node, gradientOf, live);
+    for (const output of node.outputs) {
+      const gradient = gradientOf.get(output);
+      if (gradient !== undefined) read.add(gradient);
+    }
+    node.inputs.forEach((value, i) => {
+      if (value === null || !live.has(value)) return;
+      const dx = dxs[i] ?? null;
+      if (dx !== null) gradientOf.set(value, plus(gradientOf.get(value), sumTo(dx, value.shape)));
       const remaining = uses.get(value)! - 1;
       uses.set(value, remaining);
-      const total = gradientOf.get(value);
-      if (remaining === 0 && total !== undefined && producerOf(value) === undefined) {
-        finished.set(value, accumulate(running.get(value), total));
-      }
+      if (remaining === 0) finish(value);
     });
   }
   return finished;
+}
+
+/** The gradients of a node's inputs; none where no gradient reaches its outputs or no parameter its inputs. */
+function inputGradients(
+  node: Node,
+  gradientOf: ReadonlyMap<Value, Value>,
+  live: ReadonlySet<Value>,
+): readonly (Value | null)[] {
+  const dys = node.outputs.map((output) => gradientOf.get(output) ?? null);
+  const first = dys.find((gradient) => gradient !== null);
+  if (first === undefined || !node.outputs.some((output) => live.has(output))) return [];
+  const inputs = node.inputs as readonly Value[];
+  return rules[node.op]({
+    inputs,
+    outputs: node.outputs,
+    attributes: node.attributes,
+    dy: dys[0] ?? first,
+    dys,
+  });
 }
 
 /** The values that depend on a parameter, and the parameters: only they get gradients. */
@@ -90,11 +108,14 @@ function countUses(nodes: readonly Node[], live: ReadonlySet<Value>): Map<Value,
   return uses;
 }
 
-/** a + b; where b comes fresh from a Gemm without a C, a becomes its C and the sum costs no pass of its own. */
-function accumulate(a: Value | undefined, b: Value): Value {
+/**
+ * a + b; where b comes `fresh` from a Gemm without a C, a becomes its C and the sum costs no pass of its own.
+ * One that others read stays: a second Gemm would cost more than an addition.
+ */
+function accumulate(a: Value | undefined, b: Value, fresh: boolean): Value {
   if (a === undefined) return b;
   const node = producerOf(b);
-  if (node?.op !== 'Gemm' || node.inputs.length !== 2) return add(a, b);
+  if (!fresh || node?.op !== 'Gemm' || node.inputs.length !== 2) return add(a, b);
   return gemm(node.inputs[0]!, node.inputs[1]!, {
     transA: node.attributes['transA'] === 1,
     transB: node.attributes['transB'] === 1,

@@ -34,3 +34,11 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
   }
   return parseModelConfig(value, nameOrPath);
 }
+
+/** The preset with these sizes, at whatever input size; undefined where there is none. */
+export function presetNameOf(config: ModelConfig): string | undefined {
+  return presetNames().find((name) => {
+    const preset = { ...loadModelConfig(name), inputSize: config.inputSize };
+    return (Object.keys(preset) as (keyof ModelConfig)[]).every((field) => preset[field] === config[field]);
+  });
+}

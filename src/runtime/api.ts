@@ -18,7 +18,6 @@ const functions = {
   CreateEnv: [3, 's', ['int', 'str', '_Out_ void **']],
   CreateSessionFromArray: [8, 's', ['void *', 'void *', 'size_t', 'void *', '_Out_ void **']],
   CreateSessionOptions: [10, 's', ['_Out_ void **']],
-  EnableProfiling: [14, 's', ['void *', 'void *']],
   DisableMemPattern: [17, 's', ['void *']],
   SetSessionLogSeverityLevel: [22, 's', ['void *', 'int']],
   SetSessionGraphOptimizationLevel: [23, 's', ['void *', 'int']],
@@ -49,6 +48,8 @@ const functions = {
   ReleaseIoBinding: [135, 'v', ['void *']],
   BindInput: [136, 's', ['void *', 'str', 'void *']],
   BindOutput: [137, 's', ['void *', 'str', 'void *']],
+  SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 's', ['void *', 'void *']],
+  CreateCUDAProviderOptions: [205, 's', ['_Out_ void **']],
   SessionOptionsAppendExecutionProvider: [216, 's', ['void *', 'str', 'void *', 'void *', 'size_t']],
   GetBuildInfoString: [254, 'z', []],
 } as const satisfies Record<string, readonly [number, 's' | 'v' | 'i' | 'z', readonly string[]]>;
@@ -58,7 +59,7 @@ const returnTypes = { s: 'void *', v: 'void', i: 'int', z: 'str' } as const;
 
 type NativeFunction = KoffiFunc<(...args: unknown[]) => unknown>;
 
-type Argument = Pointer | number | string | null | [unknown];
+type Argument = Pointer | number | string | null | Uint8Array | [unknown];
 
 /** An error that ONNX Runtime reported. `code` is its OrtErrorCode. */
 export class OnnxRuntimeError extends Error {

@@ -27,4 +27,3 @@ export const elementwiseRules: Rules<ElementwiseOp> = {
   // between floating-point types the gradient is the gradient in the other type; integers carry none
   Cast: ({ inputs: [x], dy }) => [x!.type.startsWith('float') ? cast(dy, x!.type) : null],
 };
-

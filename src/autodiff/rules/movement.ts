@@ -16,7 +16,12 @@ export const movementRules: Rules<MovementOp> = {
   // y's axis i is x's axis perm[i], so dx is dy under the inverse permutation
   Transpose: ({ attributes, dy }) => {
     const perm = attributes['perm'] as readonly number[];
-    return [transpose(dy, perm.map((_, axis) => perm.indexOf(axis)))];
+    return [
+      transpose(
+        dy,
+        perm.map((_, axis) => perm.indexOf(axis)),
+      ),
+    ];
   },
   // y = x[start:end];  dx is dy with zeros around it
   Slice: ({ inputs: [x, starts, ends, axes], dy }) => {

@@ -9,7 +9,10 @@ import type { Rules } from '../rule.js';
 /** dy with the reduced axes back as axes of size 1, so that it broadcasts against x. */
 function withReducedAxes(dy: Value, x: Value, axes: Value): Value {
   const reduced = intsOf(axes);
-  return reshape(dy, x.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size)));
+  return reshape(
+    dy,
+    x.shape.map((size, axis) => (reduced.includes(axis) ? 1 : size)),
+  );
 }
 
 export const reductionRules: Rules<ReductionOp> = {

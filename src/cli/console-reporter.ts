@@ -1,0 +1,98 @@
+import { Presets, SingleBar } from 'cli-progress';
+import type { Manifest } from '../artifact/manifest.js';
+import type { SkippedImage } from '../data/loader.js';
+import type { PretrainOptions } from '../train/options.js';
+import type { Plan } from '../train/plan.js';
+import type { PretrainObserver, PretrainResult } from '../train/pretrain.js';
+import type { TrainLine } from '../train/run-log.js';
+import { parameterCount } from './estimates.js';
+
+/** Shows a run on stderr: a progress bar on a terminal, lines elsewhere. */
+export class ConsoleReporter implements PretrainObserver {
+  readonly #options: PretrainOptions;
+  readonly #plan: Plan;
+  readonly #bar: SingleBar | undefined;
+
+  constructor(
+    options: PretrainOptions,
+    plan: Plan,
+    manifest: Manifest,
+    imageCount: number,
+    resumeFrom: string | undefined,
+  ) {
+    this.#options = options;
+    this.#plan = plan;
+    const millions = (parameterCount(manifest) / 1e6).toFixed(1);
+    say(`${options.model}: ${millions} M parameters, ${manifest.kept} of ${manifest.patches} patches visible`);
+    say(
+      `${options.dataPath}: ${imageCount} images, ${plan.stepsPerEpoch} steps of ${plan.effectiveBatchSize} an epoch, ` +
+        `${plan.totalSteps} steps in all`,
+    );
+    if (resumeFrom !== undefined) say(`continuing from ${resumeFrom}`);
+    if (process.stderr.isTTY) {
+      this.#bar = new SingleBar(
+        {
+          stream: process.stderr,
+          format: '{bar} {value}/{total}  epoch {epoch}  loss {loss}  lr {lr}  {speed} img/s  left {eta_formatted}',
+          barsize: 24,
+          etaBuffer: 50,
+          hideCursor: true,
+          clearOnComplete: false,
+          gracefulExit: false,
+        },
+        Presets.shades_classic,
+      );
+    }
+  }
+
+  started(step: number, totalSteps: number): void {
+    this.#bar?.start(totalSteps, step, { epoch: '-', loss: '-', lr: '-', speed: '-' });
+  }
+
+  stepped(line: TrainLine, isLogged: boolean): void {
+    const epoch = `${line.epoch + 1}/${this.#options.epochs}`;
+    const loss = line.loss.toFixed(4);
+    const lr = line.lr.toExponential(2);
+    const speed = line.images_per_second.toFixed(1);
+    if (this.#bar !== undefined) this.#bar.update(line.step, { epoch, loss, lr, speed });
+    else if (isLogged) {
+      say(`step ${line.step}/${this.#plan.totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${speed} img/s`);
+    }
+  }
+
+  epochEnded(epoch: number, loss: number): void {
+    if (this.#bar === undefined) say(`epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`);
+  }
+
+  validated(epoch: number, loss: number): void {
+    this.#above(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
+  }
+
+  saved(): void {}
+
+  skipped({ path, reason }: SkippedImage): void {
+    this.#above(`skipped ${path}: ${reason}`);
+  }
+
+  /** The last words of a run that came to its end or was asked to stop. */
+  finished({ step, checkpoint }: PretrainResult, signal: string | undefined): void {
+    this.close();
+    const ended = signal === undefined ? 'done' : `stopped by ${signal}`;
+    say(`${ended} at step ${step}; saved ${checkpoint}`);
+    if (signal !== undefined) say('run the same command again to continue');
+  }
+
+  close(): void {
+    if (this.#bar?.isActive) this.#bar.stop();
+  }
+
+  /** A line above the progress bar. */
+  #above(line: string): void {
+    if (this.#bar === undefined) return say(line);
+    process.stderr.write(`\r\x1b[K${line}\n`);
+  }
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

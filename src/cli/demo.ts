@@ -1,0 +1,46 @@
+import { join } from 'node:path';
+import type { Options } from 'yargs';
+import { writeSampleImages } from '../data/sample-images.js';
+import { pretrainDefaults } from '../train/options.js';
+import { type Arguments, text } from './flags.js';
+import { runPretraining } from './pretrain.js';
+import { reconstruct } from './reconstruct.js';
+
+export const options = {
+  output: {
+    alias: 'o',
+    type: 'string',
+    default: 'mae-demo',
+    requiresArg: true,
+    coerce: text('output'),
+    describe: 'Folder for the images, the run and the picture',
+  },
+} as const satisfies Record<string, Options>;
+
+const imageCount = 384;
+const recipe = {
+  ...pretrainDefaults,
+  model: 'mae_vit_nano_patch8_64',
+  batchSize: 64,
+  epochs: 60,
+  warmupEpochs: 6,
+  lr: 1e-3,
+  saveEvery: 10,
+};
+
+/** The main job on an embedded default: sample images, a small pretraining, a reconstruction. */
+export async function run({ output }: Arguments<typeof options>): Promise<void> {
+  const images = join(output, 'images');
+  const runFolder = join(output, 'run');
+  const picture = join(output, 'reconstruction.png');
+  console.error(`rendering ${imageCount} sample images to ${images}`);
+  const paths = await writeSampleImages(images, { count: imageCount });
+  const result = await runPretraining({ ...recipe, dataPath: images, outputDir: runFolder });
+  if (process.exitCode) return; // stopped by a signal
+  await reconstruct({ images: paths.slice(0, 6), checkpoint: runFolder, output: picture });
+  console.log(`loss: ${result.firstLoss.toFixed(4)} in the first epoch, ${result.lastLoss.toFixed(4)} in the last`);
+  console.log('open these:');
+  console.log(`  ${picture}  original, masked, reconstruction, reconstruction with the visible patches`);
+  console.log(`  ${join(runFolder, 'log.jsonl')}  one JSON object a line`);
+  console.log(`  ${result.checkpoint}  weights (safetensors), optimizer, state`);
+}

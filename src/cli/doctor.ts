@@ -1,0 +1,62 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, availableParallelism, cpus, freemem, platform } from 'node:os';
+import type { Options } from 'yargs';
+import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
+import { sharpUnavailable } from '../data/decode/sharp.js';
+import { OnnxRuntimeApi } from '../runtime/api.js';
+import { libraryVariable } from '../runtime/library.js';
+import { providerNames, tryProvider } from '../runtime/providers.js';
+import { messageOf } from '../util/errors.js';
+import { availableMemory, formatGiB } from './estimates.js';
+import { version } from './version.js';
+
+export const options = {} as const satisfies Record<string, Options>;
+
+/** What is wrong and what to do about it. */
+type Problem = string;
+
+export async function run(): Promise<void> {
+  const problems: Problem[] = [];
+  const row = (name: string, value: string) => console.log(`${name.padEnd(22)}${value}`);
+
+  row('mae', version);
+  row('node', `${process.version}, ${platform()} ${arch()}`);
+  for (const name of ['koffi', 'onnxruntime-node', 'sharp', '@julusian/jpeg-turbo', 'jpeg-js']) {
+    row(name, packageVersion(name) ?? 'not installed');
+  }
+  row('processor', `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`);
+  row('memory', `${formatGiB(availableMemory())}, ${formatGiB(freemem())} free`);
+
+  try {
+    const api = new OnnxRuntimeApi();
+    row('ONNX Runtime', `${api.version} at ${api.libraryPath}`);
+    for (const name of Object.values(providerNames)) {
+      const { problem } = tryProvider(name);
+      row(`  ${name}`, problem === undefined ? 'starts' : `does not start: ${problem}`);
+      if (name === 'CPU' && problem !== undefined) problems.push(`the CPU provider does not start: ${problem}`);
+    }
+  } catch (error) {
+    row('ONNX Runtime', 'not found');
+    problems.push(`${messageOf(error)}: run npm install again, or set ${libraryVariable}`);
+  }
+
+  const turbo = turboJpegUnavailable();
+  row('libjpeg-turbo', turbo === undefined ? 'found: JPEG at full speed' : `not used: ${turbo}`);
+  if (turbo !== undefined) problems.push('JPEG decodes through sharp or jpeg-js, several times slower');
+  const noSharp = await sharpUnavailable();
+  if (noSharp !== undefined) problems.push(`sharp: ${noSharp}; PNG, WebP and TIFF cannot be read: run npm install again`);
+
+  console.log('');
+  if (problems.length === 0) console.log('Nothing is missing for training on the CPU.');
+  for (const problem of problems) console.log(`- ${problem}`);
+}
+
+function packageVersion(name: string): string | undefined {
+  const { resolve } = createRequire(import.meta.url);
+  for (const folder of resolve.paths(name) ?? []) {
+    const path = `${folder}/${name}/package.json`;
+    if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')).version;
+  }
+  return undefined;
+}

@@ -1,0 +1,153 @@
+import type { Options } from 'yargs';
+import { encoderMetadata, writeEncoderModel } from '../artifact/export-encoder.js';
+import { latentGraph, type Pool } from '../artifact/graphs.js';
+import { writeSafetensors } from '../checkpoint/safetensors.js';
+import { expandDefinitions } from '../lowering/expand.js';
+import { type ModelConfig, patchCount } from '../model/config.js';
+import { imagenetDeviation, imagenetMean } from '../model/mae.js';
+import { encoderParameters } from '../model/parameters.js';
+import { encodeModel } from '../onnx/encode.js';
+import { Runtime } from '../runtime/runtime.js';
+import { loadWeights, type Weights } from '../train/weights.js';
+import { codeOf, UserError } from '../util/errors.js';
+import { RandomStream } from '../util/random.js';
+import { type Arguments, checkDevice, integer, text } from './flags.js';
+
+export const options = {
+  checkpoint: {
+    type: 'string',
+    demandOption: true,
+    requiresArg: true,
+    coerce: text('checkpoint'),
+    describe: 'Run directory, checkpoint folder or model.safetensors',
+  },
+  output: {
+    alias: 'o',
+    type: 'string',
+    demandOption: true,
+    requiresArg: true,
+    coerce: text('output'),
+    describe: 'File to write',
+  },
+  pool: {
+    choices: ['cls', 'mean', 'none'],
+    default: 'cls',
+    coerce: text('pool'),
+    describe: 'features: the class token, or the mean of the patch tokens; none: all tokens as last_hidden_state',
+  },
+  format: {
+    choices: ['onnx', 'safetensors'],
+    default: 'onnx',
+    coerce: text('format'),
+    describe: 'A model that runs, or its weights under their published names',
+  },
+  threads: { default: 0, coerce: integer('threads', { min: 0 }), requiresArg: true, describe: 'Threads of ONNX Runtime' },
+  device: { type: 'string', default: 'cpu', coerce: text('device'), describe: 'Where to check: cpu' },
+} as const satisfies Record<string, Options>;
+
+/** Images of the check: more than one shows that the batch axis is free. */
+const checkedImages = 2;
+
+export async function run(argv: Arguments<typeof options>): Promise<void> {
+  checkDevice(argv.device);
+  const { output, format } = argv;
+  const pool = argv.pool as Pool;
+  const weights = await loadWeights(argv.checkpoint, encoderParameters);
+  try {
+    if (format === 'safetensors') await writeWeights(output, weights, pool);
+    else await writeEncoderModel(output, weights.config, weights.parameters, { pool, step: weights.step });
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === undefined) throw error;
+    throw new UserError(`export: cannot write ${output} (${code}); choose another place with -o`);
+  }
+  console.log(`wrote ${output}`);
+  if (format === 'onnx') await check(output, weights, pool, argv.threads);
+}
+
+async function writeWeights(path: string, { config, parameters, step }: Weights, pool: Pool): Promise<void> {
+  const tensors = encoderParameters(config).map(({ name, shape }) => {
+    const { buffer, byteOffset, byteLength } = parameters.get(name)!;
+    return { name, dtype: 'F32' as const, shape, data: new Uint8Array(buffer, byteOffset, byteLength) };
+  });
+  await writeSafetensors(path, tensors, encoderMetadata(config, step, pool));
+}
+
+/** Runs the file through onnxruntime-node's public API and compares it with the evaluation graph's encoder. */
+async function check(path: string, weights: Weights, pool: Pool, threads: number): Promise<void> {
+  const { InferenceSession, Tensor } = await import('onnxruntime-node');
+  const { config } = weights;
+  const size = config.inputSize;
+  const images = randomImages(checkedImages, size);
+  const session = await InferenceSession.create(path, { intraOpNumThreads: threads });
+  const input = new Tensor('float32', pixelValues(images, size), [checkedImages, 3, size, size]);
+  const outputs = await session.run({ pixel_values: input });
+  const name = session.outputNames[0]!;
+  const got = outputs[name]!.data as Float32Array;
+  await session.release();
+  const expected = poolTokens(await latent(images, weights, threads), config, pool);
+  const difference = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const shape = outputs[name]!.dims.join(', ');
+  console.log(
+    `${name} [${shape}]: largest difference from the evaluation graph ${difference.toExponential(1)} ` +
+      `(values up to ${largest.toFixed(2)})`,
+  );
+  if (!(difference <= 1e-3 * Math.max(1, largest)) || got.length !== expected.length) {
+    throw new Error(`export-encoder: ${path} does not compute what the evaluation graph does`);
+  }
+}
+
+function randomImages(count: number, size: number): Uint8Array {
+  const random = new RandomStream(0, 'sample');
+  return Uint8Array.from({ length: count * size * size * 3 }, () => random.int(256));
+}
+
+/** uint8 [N, H, W, 3] → float32 [N, 3, H, W], (x/255 − mean) / deviation. */
+function pixelValues(images: Uint8Array, size: number): Float32Array {
+  const area = size * size;
+  return Float32Array.from(images, (_, i) => {
+    const channel = Math.floor(i / area) % 3;
+    const pixel = Math.floor(i / (3 * area)) * area + (i % area);
+    return (images[pixel * 3 + channel]! / 255 - imagenetMean[channel]!) / imagenetDeviation[channel]!;
+  });
+}
+
+/** The evaluation graph's encoder on all patches in their own order: float32 [N, 1 + L, D]. */
+async function latent(images: Uint8Array, { config, parameters }: Weights, threads: number): Promise<Float32Array> {
+  const { inputSize: size, embedDim } = config;
+  const patches = patchCount(config);
+  const runtime = new Runtime({ threads });
+  const session = runtime.createSession(encodeModel(expandDefinitions(latentGraph(config, checkedImages))));
+  const ids = BigInt64Array.from({ length: checkedImages * patches }, (_, i) => BigInt(i % patches));
+  const inputs = {
+    images: runtime.tensor(images, [checkedImages, size, size, 3]),
+    ids_shuffle: runtime.tensor(ids, [checkedImages, patches]),
+    ...Object.fromEntries(
+      encoderParameters(config).map(({ name, shape }) => [name, runtime.tensor(parameters.get(name)!, shape)]),
+    ),
+  };
+  const result = new Float32Array(checkedImages * (1 + patches) * embedDim);
+  const output = runtime.tensor(result, [checkedImages, 1 + patches, embedDim]);
+  try {
+    await session.bind(inputs, { latent: output }).run();
+  } finally {
+    session.release();
+    for (const tensor of [...Object.values(inputs), output]) tensor.release();
+    runtime.release();
+  }
+  return result;
+}
+
+function poolTokens(tokens: Float32Array, config: ModelConfig, pool: Pool): Float32Array {
+  if (pool === 'none') return tokens;
+  const width = config.embedDim;
+  const length = 1 + patchCount(config);
+  const [first, count] = pool === 'cls' ? [0, 1] : [1, length - 1];
+  return Float32Array.from({ length: checkedImages * width }, (_, i) => {
+    const start = Math.floor(i / width) * length * width + (i % width);
+    let sum = 0;
+    for (let token = first; token < first + count; token++) sum += tokens[start + token * width]!;
+    return sum / count;
+  });
+}

@@ -1,0 +1,179 @@
+import { readFileSync } from 'node:fs';
+import type { Options } from 'yargs';
+import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
+import { messageOf, UserError } from '../util/errors.js';
+import { type Arguments, checkDevice, integer, number, text } from './flags.js';
+import { modelFlags } from './model-flags.js';
+
+export const pretrainFlags = {
+  'data-path': {
+    type: 'string',
+    demandOption: true,
+    coerce: text('data-path'),
+    requiresArg: true,
+    describe: 'Folder of training images, with or without class sub-folders',
+  },
+  'output-dir': {
+    type: 'string',
+    demandOption: true,
+    coerce: text('output-dir'),
+    requiresArg: true,
+    describe: 'Run directory: log, artefacts and checkpoints',
+  },
+  ...modelFlags,
+  epochs: {
+    default: defaults.epochs,
+    coerce: integer('epochs', { min: 1 }),
+    requiresArg: true,
+    describe: 'Epochs of the schedule',
+  },
+  'max-steps': {
+    coerce: integer('max-steps', { min: 1 }),
+    requiresArg: true,
+    describe: 'End early, at this many steps in all',
+  },
+  'warmup-epochs': {
+    default: defaults.warmupEpochs,
+    coerce: number('warmup-epochs', { min: 0 }),
+    requiresArg: true,
+    describe: 'Epochs of linear warm-up',
+  },
+  blr: {
+    default: defaults.blr,
+    coerce: number('blr', { min: 0 }),
+    requiresArg: true,
+    describe: 'Learning rate for 256 images: lr = blr × effective batch size / 256',
+  },
+  lr: {
+    coerce: number('lr', { min: 0 }),
+    requiresArg: true,
+    describe: 'Learning rate itself; wins over --blr',
+  },
+  'min-lr': {
+    default: defaults.minLr,
+    coerce: number('min-lr', { min: 0 }),
+    requiresArg: true,
+    describe: 'Learning rate at the end',
+  },
+  'weight-decay': {
+    default: defaults.weightDecay,
+    coerce: number('weight-decay', { min: 0 }),
+    requiresArg: true,
+    describe: 'Decoupled weight decay (matrices and tokens only)',
+  },
+  'clip-grad': {
+    coerce: number('clip-grad', { min: 0, open: true }),
+    requiresArg: true,
+    describe: 'Largest norm of the gradient (default: not clipped)',
+  },
+  seed: {
+    default: defaults.seed,
+    coerce: integer('seed', { min: 0 }),
+    requiresArg: true,
+    describe: 'Seed of weights, order, crops and masks',
+  },
+  'num-workers': {
+    default: defaults.numWorkers,
+    defaultDescription: 'one a core, at most 8',
+    coerce: integer('num-workers', { min: 0, max: 256 }),
+    requiresArg: true,
+    describe: 'Threads that decode images',
+  },
+  threads: {
+    default: defaults.threads,
+    defaultDescription: 'one a core',
+    coerce: integer('threads', { min: 0, max: 1024 }),
+    requiresArg: true,
+    describe: 'Threads of ONNX Runtime',
+  },
+  resume: {
+    type: 'string',
+    default: defaults.resume,
+    coerce: text('resume'),
+    requiresArg: true,
+    describe: 'auto: continue the run of --output-dir; never; or a checkpoint to continue from',
+  },
+  init: {
+    type: 'string',
+    coerce: text('init'),
+    requiresArg: true,
+    describe: 'Start from the weights of a run, checkpoint or .safetensors file',
+  },
+  'val-path': {
+    type: 'string',
+    coerce: text('val-path'),
+    requiresArg: true,
+    describe: 'Folder of images for the loss after each epoch',
+  },
+  'save-every': {
+    default: defaults.saveEvery,
+    coerce: integer('save-every', { min: 1 }),
+    requiresArg: true,
+    describe: 'Epochs between checkpoints',
+  },
+  'save-every-steps': {
+    coerce: integer('save-every-steps', { min: 1 }),
+    requiresArg: true,
+    describe: 'Steps between checkpoints, beside those of --save-every',
+  },
+  keep: {
+    default: defaults.keep,
+    coerce: integer('keep', { min: 1 }),
+    requiresArg: true,
+    describe: 'Checkpoints that stay',
+  },
+  'log-every': {
+    default: defaults.logEvery,
+    coerce: integer('log-every', { min: 1 }),
+    requiresArg: true,
+    describe: 'Steps between lines of log.jsonl',
+  },
+  device: { type: 'string', default: defaults.device, coerce: text('device'), describe: 'Where to train: cpu' },
+  config: {
+    config: true,
+    configParser: readConfigFile,
+    describe: 'JSON file of these options (a run’s config.json, for example); flags win',
+  },
+  'dry-run': {
+    type: 'boolean',
+    default: false,
+    describe: 'Print parameters, tokens, memory, steps and schedule, and stop',
+  },
+} as const satisfies Record<string, Options>;
+
+export type PretrainArguments = Arguments<typeof pretrainFlags>;
+
+/** The options of a run, without what belongs to the command line alone. */
+export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
+  checkDevice(argv.device);
+  const options: PretrainOptions = argv;
+  const fields = new Set(Object.keys(pretrainFlags).map(camelCase));
+  fields.delete('config');
+  fields.delete('dryRun');
+  const given = Object.entries(options).filter(([field, value]) => fields.has(field) && value !== undefined);
+  return Object.fromEntries(given) as unknown as PretrainOptions;
+}
+
+function camelCase(flag: string): string {
+  return flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Options by flag name; the `options` of a run's config.json are taken as they are. */
+function readConfigFile(path: string): Record<string, unknown> {
+  let value: { options?: Record<string, unknown> };
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UserError(`--config: expected a JSON file at ${path} (${messageOf(error)})`);
+  }
+  const options = value?.options ?? value;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new UserError(`--config: expected a JSON object of options in ${path}`);
+  }
+  for (const key of Object.keys(options)) {
+    if (key === 'config' || !(key in pretrainFlags)) {
+      throw new UserError(`--config: ${path} has an unknown option "${key}"; mae pretrain --help lists them`);
+    }
+  }
+  return options as Record<string, unknown>;
+}

@@ -1,0 +1,92 @@
+import { buildArtifacts } from '../artifact/build.js';
+import { writeArtifacts } from '../artifact/write.js';
+import { runPaths } from '../checkpoint/run-directory.js';
+import { claimRunDirectory } from '../checkpoint/run-lock.js';
+import { indexImageFolder } from '../data/image-folder.js';
+import { learningRate } from '../optim/schedule.js';
+import { Runtime } from '../runtime/runtime.js';
+import type { PretrainOptions } from '../train/options.js';
+import { planRun } from '../train/plan.js';
+import { type PretrainResult, pretrain } from '../train/pretrain.js';
+import { describeRun, findResume, writeRunConfig } from '../train/run.js';
+import { ConsoleReporter } from './console-reporter.js';
+import { checkMemory, estimateMemory, formatGiB, parameterCount } from './estimates.js';
+import { modelOf } from './model-flags.js';
+import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
+import { StopSignal } from './stop-signal.js';
+import { version } from './version.js';
+
+export const options = pretrainFlags;
+
+export async function run(argv: PretrainArguments): Promise<void> {
+  const options = pretrainOptions(argv);
+  if (argv.dryRun) await printPlan(options);
+  else await runPretraining(options);
+}
+
+/** Builds what a run needs and trains. A signal ends it after the step, with the exit code that belongs to it. */
+export async function runPretraining(options: PretrainOptions): Promise<PretrainResult> {
+  const model = modelOf(options);
+  const artifacts = buildArtifacts(model, { ...options, accumulate: options.accumIter > 1 });
+  const { manifest } = artifacts;
+  checkMemory(estimateMemory(manifest), options.batchSize);
+  const trainImages = await indexImageFolder(options.dataPath);
+  const validationImages = options.valPath === undefined ? undefined : await indexImageFolder(options.valPath);
+  const plan = planRun(options, trainImages.length);
+  const runtime = new Runtime({ threads: options.threads });
+  const lock = await claimRunDirectory(options.outputDir);
+  const stop = new StopSignal();
+  try {
+    const dataset = { images: trainImages.length, fingerprint: trainImages.fingerprint };
+    const description = describeRun(options, model, dataset, { mae: version, onnxruntime: runtime.api.version });
+    const resumeFrom = await findResume(description, options);
+    await writeRunConfig(options.outputDir, description);
+    const folder = runPaths(options.outputDir).artifacts;
+    writeArtifacts(artifacts, folder);
+    const reporter = new ConsoleReporter(options, plan, manifest, trainImages.length, resumeFrom);
+    const inputs = { options, plan, manifest, artifacts: folder, runtime, trainImages, validationImages, resumeFrom };
+    try {
+      const result = await pretrain(inputs, reporter, () => stop.received !== undefined);
+      reporter.finished(result, stop.received);
+      return result;
+    } finally {
+      reporter.close();
+    }
+  } finally {
+    stop.off();
+    lock.release();
+    runtime.release();
+  }
+}
+
+/** What `--dry-run` prints. */
+async function printPlan(options: PretrainOptions): Promise<void> {
+  const model = modelOf(options);
+  const { manifest } = buildArtifacts(model, { ...options, accumulate: options.accumIter > 1 });
+  const images = await indexImageFolder(options.dataPath);
+  const plan = planRun(options, images.length);
+  const memory = estimateMemory(manifest);
+  const { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize } = plan;
+  const millions = (parameterCount(manifest) / 1e6).toFixed(1);
+  const { patches, kept } = manifest;
+  const rows = [
+    ['model', `${options.model}, ${model.inputSize} px, patch ${model.patchSize}`],
+    ['parameters', `${millions} M`],
+    ['tokens', `${patches} patches an image: ${kept} visible, ${patches - kept} removed`],
+    [
+      'memory',
+      `about ${formatGiB(memory.totalBytes)}: ${formatGiB(memory.stateBytes)} parameters, gradients and moments, ` +
+        `${formatGiB(memory.activationBytes)} activations`,
+    ],
+    ['images', `${images.length} in ${images.root}`],
+    ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
+    ['steps', `${totalSteps}: ${stepsPerEpoch} an epoch, ${options.epochs} epochs`],
+    ['schedule', `lr ${schedule.lr}, ${schedule.warmupEpochs} epochs of warm-up, then a cosine to ${schedule.minLr}`],
+    ...[0, 0.25, 0.5, 0.75, 1].map((share) => {
+      const step = Math.round(share * (totalSteps - 1));
+      return ['', `step ${step + 1}: lr ${learningRate(step, schedule).toPrecision(4)}`];
+    }),
+  ];
+  for (const [name, value] of rows) console.log(`${name!.padEnd(12)}${value}`);
+  checkMemory(memory, options.batchSize);
+}

@@ -1,0 +1,156 @@
+import type { Argv, Options } from 'yargs';
+import { checkedKeptCount } from '../artifact/build.js';
+import { evalGraph } from '../artifact/graphs.js';
+import { loadImage } from '../data/load-image.js';
+import { randomPermutation } from '../data/masking.js';
+import { writePictureGrid } from '../data/picture-grid.js';
+import { expandDefinitions } from '../lowering/expand.js';
+import { patchCount } from '../model/config.js';
+import { maeParameters } from '../model/parameters.js';
+import { denormalizePatches, patchifyPixels, unpatchifyPixels, unshuffle } from '../model/pixels.js';
+import { encodeModel } from '../onnx/encode.js';
+import { Runtime } from '../runtime/runtime.js';
+import { Evaluator } from '../train/evaluator.js';
+import { loadWeights, type Weights } from '../train/weights.js';
+import { type Arguments, checkDevice, integer, number, text } from './flags.js';
+
+export const options = {
+  checkpoint: {
+    type: 'string',
+    demandOption: true,
+    requiresArg: true,
+    coerce: text('checkpoint'),
+    describe: 'Run directory, checkpoint folder or model.safetensors',
+  },
+  output: {
+    alias: 'o',
+    type: 'string',
+    default: 'reconstruction.png',
+    requiresArg: true,
+    coerce: text('output'),
+    describe: 'PNG: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
+  },
+  'mask-ratio': {
+    coerce: number('mask-ratio', { min: 0, max: 1, open: true }),
+    requiresArg: true,
+    describe: 'Share of patches removed (default: as in training)',
+  },
+  seed: { default: 0, coerce: integer('seed', { min: 0 }), requiresArg: true, describe: 'Seed of the masks' },
+  fit: {
+    choices: ['crop', 'squash'],
+    default: 'crop',
+    coerce: text('fit'),
+    describe: 'Cut the middle out, or squeeze the whole picture in',
+  },
+  threads: { default: 0, coerce: integer('threads', { min: 0 }), requiresArg: true, describe: 'Threads of ONNX Runtime' },
+  device: { type: 'string', default: 'cpu', coerce: text('device'), describe: 'Where to run: cpu' },
+  json: { type: 'boolean', default: false, describe: 'Print one JSON object an image' },
+} as const satisfies Record<string, Options>;
+
+export function positionals(argv: Argv): Argv {
+  return argv
+    .positional('images', { type: 'string', array: true, describe: 'JPEG, PNG, WebP or TIFF files' })
+    .epilogue(
+      'A model trained with --norm-pix-loss predicts patches without their mean and deviation. The picture takes ' +
+        'both from the original, hidden patches included: it borrows from the pixels that it should guess.',
+    );
+}
+
+type ReconstructArguments = Arguments<typeof options> & { images: string[] };
+
+export async function run(argv: ReconstructArguments): Promise<void> {
+  checkDevice(argv.device);
+  const results = await reconstruct({ ...argv, fit: argv.fit as Fit });
+  for (const line of results) {
+    console.log(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
+  }
+  if (!argv.json) console.log(`wrote ${argv.output}`);
+}
+
+type Fit = 'crop' | 'squash';
+
+interface Reconstruction {
+  image: string;
+  loss: number;
+  output: string;
+  mask_ratio: number;
+}
+
+/** Writes one PNG with a row for each image. */
+export async function reconstruct({
+  images,
+  checkpoint,
+  output,
+  maskRatio,
+  seed = 0,
+  fit = 'crop',
+  threads = 0,
+}: Pick<ReconstructArguments, 'images' | 'checkpoint' | 'output'> & {
+  maskRatio?: number | undefined;
+  seed?: number;
+  fit?: Fit;
+  threads?: number;
+}): Promise<Reconstruction[]> {
+  const weights = await loadWeights(checkpoint, maeParameters);
+  const { inputSize } = weights.config;
+  const ratio = maskRatio ?? weights.maskRatio;
+  const runtime = new Runtime({ threads });
+  const reconstructor = new Reconstructor(runtime, weights, ratio);
+  const rows: Uint8Array[][] = [];
+  const results: Reconstruction[] = [];
+  try {
+    for (const [index, path] of images.entries()) {
+      const image = await loadImage(path, { height: inputSize, width: inputSize, fit });
+      const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
+      rows.push(panels);
+      results.push({ image: path, loss, output, mask_ratio: ratio });
+    }
+  } finally {
+    reconstructor.release();
+    runtime.release();
+  }
+  await writePictureGrid(output, rows, inputSize);
+  return results;
+}
+
+/** A model with its mask ratio, ready to reconstruct one image at a time. */
+class Reconstructor {
+  readonly #weights: Weights;
+  readonly #kept: number;
+  readonly #evaluator: Evaluator;
+
+  constructor(runtime: Runtime, weights: Weights, maskRatio: number) {
+    const { config, normPixLoss, parameters } = weights;
+    this.#weights = weights;
+    this.#kept = checkedKeptCount(config, maskRatio);
+    const model = encodeModel(expandDefinitions(evalGraph(config, 1, { kept: this.#kept, normPixLoss })));
+    const description = { model: config, batchSize: 1, patches: patchCount(config), parameters: maeParameters(config) };
+    this.#evaluator = new Evaluator(runtime, model, description, (name) => parameters.get(name)!);
+  }
+
+  /** Panels, uint8 [H, W, 3]: original, masked, reconstruction, reconstruction with visible patches. */
+  async reconstruct(image: Uint8Array, seed: number, index: number): Promise<{ loss: number; panels: Uint8Array[] }> {
+    const { config, normPixLoss } = this.#weights;
+    const { images, idsShuffle, imageLoss, pred } = this.#evaluator;
+    const patchLength = 3 * config.patchSize ** 2;
+    images.set(image);
+    randomPermutation(idsShuffle, seed, 0, index);
+    await this.#evaluator.run();
+    const truth = patchifyPixels(image, config);
+    let predicted = unshuffle(pred, idsShuffle);
+    if (normPixLoss) predicted = denormalizePatches(predicted, truth, patchLength);
+    const masked = truth.slice();
+    const pasted = predicted.slice();
+    idsShuffle.forEach((id, place) => {
+      const start = Number(id) * patchLength;
+      if (place < this.#kept) pasted.set(truth.subarray(start, start + patchLength), start);
+      else masked.fill(0, start, start + patchLength); // ImageNet's mean colour
+    });
+    const panels = [truth, masked, predicted, pasted].map((patches) => unpatchifyPixels(patches, config));
+    return { loss: imageLoss[0]!, panels };
+  }
+
+  release(): void {
+    this.#evaluator.release();
+  }
+}

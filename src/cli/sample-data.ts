@@ -1,0 +1,22 @@
+import type { Options } from 'yargs';
+import { writeSampleImages } from '../data/sample-images.js';
+import { type Arguments, integer, text } from './flags.js';
+
+export const options = {
+  output: {
+    alias: 'o',
+    type: 'string',
+    demandOption: true,
+    requiresArg: true,
+    coerce: text('output'),
+    describe: 'Folder to fill, one sub-folder a kind of image',
+  },
+  count: { default: 300, coerce: integer('count', { min: 1, max: 1e6 }), requiresArg: true, describe: 'Images' },
+  seed: { default: 0, coerce: integer('seed', { min: 0 }), requiresArg: true, describe: 'Same seed, same bytes' },
+} as const satisfies Record<string, Options>;
+
+export async function run(argv: Arguments<typeof options>): Promise<void> {
+  const { output, count, seed } = argv;
+  const paths = await writeSampleImages(output, { count, seed });
+  console.log(`${paths.length} images in ${output}`);
+}

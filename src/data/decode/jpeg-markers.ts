@@ -1,0 +1,60 @@
+import { ImageError } from './pixels.js';
+
+/** What the markers of a JPEG file say (ITU-T T.81, annex B), without decoding anything. */
+export interface JpegHeader {
+  width: number;
+  height: number;
+  /** 1 is grey, 3 is YCbCr or RGB, 4 is CMYK or YCCK. */
+  components: number;
+  /** Where the data of the first scan begins. */
+  scanStart: number;
+}
+
+const START_OF_SCAN = 0xda;
+const END_OF_IMAGE = 0xd9;
+
+/** SOF0 … SOF15, which lie among DHT (c4), JPG (c8) and DAC (cc). */
+function isStartOfFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+}
+
+/** Walks the segments up to the first scan. Thumbnails lie inside segments, so they are stepped over. */
+export function readJpegHeader(bytes: Uint8Array): JpegHeader {
+  let frame: { width: number; height: number; components: number } | undefined;
+  let at = 2;
+  while (at + 4 <= bytes.length) {
+    if (bytes[at] !== 0xff) {
+      at++; // some writers leave stray bytes between segments; decoders step over them too
+      continue;
+    }
+    const marker = bytes[at + 1]!;
+    // Fill bytes (ff ff), stuffing (ff 00) and markers that stand alone (TEM, RST0 … RST7, SOI).
+    if (marker === 0xff || marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
+      at += marker === 0xff ? 1 : 2;
+      continue;
+    }
+    if (marker === END_OF_IMAGE) break;
+    const length = (bytes[at + 2]! << 8) | bytes[at + 3]!;
+    if (isStartOfFrame(marker) && at + 10 <= bytes.length) {
+      frame = {
+        height: (bytes[at + 5]! << 8) | bytes[at + 6]!,
+        width: (bytes[at + 7]! << 8) | bytes[at + 8]!,
+        components: bytes[at + 9]!,
+      };
+    }
+    at += 2 + length;
+    if (marker === START_OF_SCAN && frame) return { ...frame, scanStart: at };
+  }
+  throw new ImageError('damaged or truncated JPEG: no picture data after its header');
+}
+
+/**
+ * Throws unless the file ends its picture. Decoders stop at the last row that they are asked for, so they do
+ * not notice by themselves what is missing below it. Inside a scan ff d9 cannot occur: ff is stuffed with 00.
+ */
+export function checkJpegIsWhole(bytes: Uint8Array, header: JpegHeader): void {
+  for (let at = bytes.length - 2; at >= header.scanStart; at--) {
+    if (bytes[at] === 0xff && bytes[at + 1] === END_OF_IMAGE) return;
+  }
+  throw new ImageError('truncated JPEG: the end of the picture is missing');
+}

@@ -1,0 +1,34 @@
+import { readFile } from 'node:fs/promises';
+import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { centerCropBox, squash } from './augment.js';
+import { ImageDecoder } from './decode/decode.js';
+import { applyOrientation, ImageError } from './decode/pixels.js';
+import { BicubicResampler } from './resample.js';
+
+export interface LoadImageOptions {
+  height: number;
+  width: number;
+  /** 'crop' keeps the aspect and cuts the middle out; 'squash' fits the whole picture in. */
+  fit: 'crop' | 'squash';
+}
+
+/** One JPEG, PNG, WebP or TIFF file as [height, width, 3], turned upright as its EXIF data says. */
+export async function loadImage(path: string, { height, width, fit }: LoadImageOptions): Promise<Uint8Array> {
+  const decoder = new ImageDecoder();
+  try {
+    const bytes = await readFile(path);
+    const orientation = await decoder.orientation(bytes);
+    const picture = applyOrientation(await decoder.decode(bytes), orientation);
+    const box = fit === 'crop' ? centerCropBox(picture, { height, width }) : squash(picture);
+    const out = new Uint8Array(height * width * 3);
+    new BicubicResampler().resample(picture, box, out, height, width);
+    return out;
+  } catch (error) {
+    if (!(error instanceof ImageError) && !codeOf(error)?.startsWith('E')) throw error;
+    throw new UserError(
+      `image: expected a readable JPEG, PNG, WebP or TIFF file, got ${path}: ${messageOf(error)}; pass another file`,
+    );
+  } finally {
+    decoder.close();
+  }
+}

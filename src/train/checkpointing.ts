@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import type { ManifestParameter } from '../artifact/manifest.js';
+import { checkpointFiles, writeCheckpoint } from '../checkpoint/run-directory.js';
+import { readTensorInto, type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.js';
+import { readState, type State, writeState } from '../checkpoint/state.js';
+import { UserError } from '../util/errors.js';
+import { type ModelState, sliceOf } from './model-state.js';
+import { checkParameters, modelMetadata, withSafetensors } from './weights.js';
+
+/** Where a run is, beside its tensors. */
+export interface RunState extends State {
+  /** Optimizer steps taken. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Steps taken in this epoch, and the sum of their losses. */
+  readonly stepInEpoch: number;
+  readonly epochLossSum: number;
+  /** Unreadable images met so far. */
+  readonly skippedImages: number;
+}
+
+export const startOfRun: RunState = { step: 0, epoch: 0, stepInEpoch: 0, epochLossSum: 0, skippedImages: 0 };
+
+/** Saves a step of a run; nothing older is touched before it is whole. Returns its folder. */
+export function saveCheckpoint(run: string, state: ModelState, position: RunState, keep: number): Promise<string> {
+  const { manifest } = state;
+  return writeCheckpoint(
+    run,
+    position.step,
+    async (folder) => {
+      const weights = tensorsOf(state.parameters, manifest.parameters);
+      await writeSafetensors(join(folder, checkpointFiles.model), weights, modelMetadata(manifest, position.step));
+      const moments = [
+        ...tensorsOf(state.expAvg, state.trained, 'exp_avg.'),
+        ...tensorsOf(state.expAvgSq, state.trained, 'exp_avg_sq.'),
+      ];
+      await writeSafetensors(join(folder, checkpointFiles.optimizer), moments);
+      await writeState(folder, position);
+    },
+    keep,
+  );
+}
+
+/** Reads a checkpoint's weights, moments and position back. */
+export async function loadCheckpoint(folder: string, state: ModelState): Promise<RunState> {
+  await readArena(join(folder, checkpointFiles.model), state.parameters, state.manifest.parameters);
+  const optimizer = join(folder, checkpointFiles.optimizer);
+  await readArena(optimizer, state.expAvg, state.trained, 'exp_avg.');
+  await readArena(optimizer, state.expAvgSq, state.trained, 'exp_avg_sq.');
+  const position = await readState(folder);
+  for (const field of Object.keys(startOfRun)) {
+    if (typeof position[field] !== 'number') {
+      throw new UserError(
+        `checkpoint: expected a number "${field}" in ${join(folder, checkpointFiles.state)}; ` +
+          'resume from another checkpoint',
+      );
+    }
+  }
+  return position as RunState;
+}
+
+/** The parts of an arena as float32 tensors, in the order of the model. */
+function tensorsOf(arena: Float32Array, parameters: readonly ManifestParameter[], prefix = ''): TensorToWrite[] {
+  return parameters.map((parameter) => ({
+    name: `${prefix}${parameter.name}`,
+    dtype: 'F32',
+    shape: parameter.shape,
+    data: bytesOf(sliceOf(arena, parameter)),
+  }));
+}
+
+async function readArena(
+  path: string,
+  arena: Float32Array,
+  parameters: readonly ManifestParameter[],
+  prefix = '',
+): Promise<void> {
+  const named = parameters.map((parameter) => ({ ...parameter, name: `${prefix}${parameter.name}` }));
+  await withSafetensors(path, async (file) => {
+    checkParameters(file, named);
+    for (const parameter of named) {
+      await readTensorInto(file, parameter.name, bytesOf(sliceOf(arena, parameter)));
+    }
+  });
+}
+
+function bytesOf(data: Float32Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}

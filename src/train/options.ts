@@ -1,0 +1,68 @@
+import { availableParallelism } from 'node:os';
+
+/** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
+export interface PretrainOptions {
+  dataPath: string;
+  outputDir: string;
+  /** A preset's name or the path of a JSON file. */
+  model: string;
+  /** Pixels; the model's own where not given. */
+  inputSize?: number;
+  batchSize: number;
+  /** Micro-batches in a step: the effective batch size is batchSize · accumIter. */
+  accumIter: number;
+  epochs: number;
+  /** Ends the run early, at this many steps in all. */
+  maxSteps?: number;
+  warmupEpochs: number;
+  /** Learning rate for an effective batch size of 256. */
+  blr: number;
+  /** The learning rate itself; wins over blr. */
+  lr?: number;
+  minLr: number;
+  weightDecay: number;
+  maskRatio: number;
+  normPixLoss: boolean;
+  /** Largest norm of the gradient; not clipped where not given. */
+  clipGrad?: number;
+  seed: number;
+  numWorkers: number;
+  /** Threads of ONNX Runtime; 0 stands for one a core. */
+  threads: number;
+  /** `auto`, `never`, or the path of a checkpoint. */
+  resume: string;
+  /** A checkpoint whose weights the run starts from. */
+  init?: string;
+  valPath?: string;
+  /** Epochs between checkpoints. */
+  saveEvery: number;
+  /** Steps between checkpoints, beside those of saveEvery. */
+  saveEverySteps?: number;
+  /** How many checkpoints stay. */
+  keep: number;
+  /** Steps between lines of the log. */
+  logEvery: number;
+  device: string;
+}
+
+/** The published recipe, and the defaults of what it does not say. */
+export const pretrainDefaults = {
+  model: 'mae_vit_large_patch16',
+  batchSize: 64,
+  accumIter: 1,
+  epochs: 800,
+  warmupEpochs: 40,
+  blr: 1.5e-4,
+  minLr: 0,
+  weightDecay: 0.05,
+  maskRatio: 0.75,
+  normPixLoss: true,
+  seed: 0,
+  numWorkers: Math.min(8, availableParallelism()),
+  threads: 0,
+  resume: 'auto',
+  saveEvery: 1,
+  keep: 3,
+  logEvery: 10,
+  device: 'cpu',
+} as const satisfies Partial<PretrainOptions>;

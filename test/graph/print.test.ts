@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest';
+import { constant } from '../../src/graph/constant.js';
+import { type Graph, input } from '../../src/graph/graph.js';
+import { add, cast, mul, shift } from '../../src/graph/ops/elementwise.js';
+import { gemm } from '../../src/graph/ops/linalg.js';
+import { gather, slice, split, transpose } from '../../src/graph/ops/movement.js';
+import { attention, layerNormalization } from '../../src/graph/ops/normalization.js';
+import { reduceMean } from '../../src/graph/ops/reduction.js';
+import { printGraph } from '../../src/graph/print.js';
+
+function rows(): Graph {
+  const pixels = input('pixels', 'uint8', [6, 4]);
+  const ids = input('ids', 'int64', [3]);
+  const weight = input('weight', 'float32', [2, 4]);
+  const picked = cast(gather(pixels, ids), 'float32');
+  const y = gemm(shift(picked, -0.5), weight, { transB: true, alpha: 2 });
+  return {
+    name: 'rows',
+    inputs: [pixels, ids, weight],
+    outputs: [
+      { name: 'y', value: y },
+      { name: 'mean', value: reduceMean(y, [0, 1]) },
+    ],
+  };
+}
+
+test('a graph prints inputs, one line a node with types, attributes and constants, and outputs', () => {
+  expect(printGraph(rows())).toMatchInlineSnapshot(`
+    "rows(
+      pixels: uint8[6, 4]
+      ids: int64[3]
+      weight: float32[2, 4]
+    ) {
+      Gather_0: uint8[3, 4] = Gather(pixels, ids, axis=0)
+      Cast_1: float32[3, 4] = Cast(Gather_0, to=float32)
+      Add_2: float32[3, 4] = Add(Cast_1, -0.5)
+      y: float32[3, 2] = Gemm(Add_2, weight, transA=0, transB=1, alpha=2)
+      mean: float32[] = ReduceMean(y, [0, 1], keepdims=0)
+      return y, mean
+    }"
+  `);
+});
+
+test('the same graph prints the same, however many nodes were made before', () => {
+  const first = printGraph(rows());
+  mul(input('other', 'float32', [2]), input('another', 'float32', [2]));
+  expect(printGraph(rows())).toBe(first);
+});
+
+test('several outputs, large constants and long attributes', () => {
+  const x = input('x', 'float32', [1, 3, 2, 12]);
+  const [query, key, value] = split(transpose(x, [0, 2, 1, 3]), [4, 4, 4], 3);
+  const y = attention(query!, key!, value!, 0.5);
+  const scale = constant('float32', [4], Float32Array.of(1, 2, 3, 4));
+  const bias = constant('float32', [4], new Float32Array(4));
+  const table = constant('float32', [3, 4], new Float32Array(12));
+  const z = add(layerNormalization(slice(y, 1, 0, 1), scale, bias, 1e-6), table);
+  const graph: Graph = { name: 'attention', inputs: [x], outputs: [{ name: 'z', value: z }] };
+  expect(printGraph(graph)).toMatchInlineSnapshot(`
+    "attention(
+      x: float32[1, 3, 2, 12]
+    ) {
+      Transpose_0: float32[1, 2, 3, 12] = Transpose(x, perm=[0,2,1,3])
+      Split_1: float32[1, 2, 3, 4], Split_2: float32[1, 2, 3, 4], Split_3: float32[1, 2, 3, 4] = Split(Transpose_0, [4, 4, 4], axis=3)
+      Attention_4: float32[1, 2, 3, 4], Attention_5: float32[1, 2, 3, 3] = Attention(Split_1, Split_2, Split_3, scale=0.5)
+      Slice_6: float32[1, 1, 3, 4] = Slice(Attention_4, [0], [1], [1])
+      LayerNormalization_7: float32[1, 1, 3, 4], LayerNormalization_8: float32[1, 1, 3, 1], LayerNormalization_9: float32[1, 1, 3, 1] = LayerNormalization(Slice_6, [1, 2, 3, 4], [0, 0, 0, 0], axis=-1, epsilon=0.000001)
+      z: float32[1, 1, 3, 4] = Add(LayerNormalization_7, <float32[3, 4]>)
+      return z
+    }"
+  `);
+});
+
+test('an output that is an input of the graph prints both names', () => {
+  const x = input('x', 'float32', [2]);
+  expect(printGraph({ name: 'same', inputs: [x], outputs: [{ name: 'y', value: x }] })).toContain(
+    'return y: x',
+  );
+});
