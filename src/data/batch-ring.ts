@@ -16,6 +16,7 @@ export type JobRequest = Pick<FillJob, 'epoch' | 'firstPosition' | 'rows' | 'ord
 
 /** A filled slot. `skipped` is in the order of its rows. */
 export interface FilledSlot {
+  request: JobRequest;
   images: Uint8Array;
   idsShuffle: BigInt64Array;
   skipped: { row: number; image: SkippedImage }[];
@@ -109,6 +110,7 @@ export class BatchRing {
     const { slot } = pending.job;
     let released = false;
     return {
+      request: pending.job,
       images: this.#setup.images[slot]!,
       idsShuffle: this.#setup.idsShuffle[slot]!,
       skipped: pending.skipped.sort((a, b) => a.row - b.row),

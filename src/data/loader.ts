@@ -111,9 +111,8 @@ export class TrainLoader {
   readonly #options: TrainLoaderOptions;
   readonly #ring: BatchRing;
   readonly #judge: SkipJudge;
-  /** The batch that next() returns, and the one that is to be requested from the workers. */
-  readonly #consumed: { epoch: number; index: number };
-  readonly #requested: { epoch: number; index: number };
+  /** The batch that is to be requested from the workers next. */
+  #requested: { epoch: number; index: number };
   #order: { epoch: number; images: Uint32Array<SharedArrayBuffer> } | undefined;
 
   constructor(options: TrainLoaderOptions) {
@@ -126,8 +125,7 @@ export class TrainLoader {
     }
     this.#options = options;
     this.#judge = new SkipJudge(folder.root, maxSkippedShare, this.batchesPerEpoch * batchSize);
-    this.#consumed = this.#carry({ epoch: startEpoch, index: startBatch });
-    this.#requested = { ...this.#consumed };
+    this.#requested = this.#carry({ epoch: startEpoch, index: startBatch });
     this.#ring = openRing(options, 'train', () => this.#request());
   }
 
@@ -140,7 +138,7 @@ export class TrainLoader {
   #request(): JobRequest {
     const { epoch, index } = this.#requested;
     const { batchSize } = this.#options;
-    Object.assign(this.#requested, this.#carry({ epoch, index: index + 1 }));
+    this.#requested = this.#carry({ epoch, index: index + 1 });
     return { epoch, firstPosition: index * batchSize, rows: batchSize, order: this.#orderOf(epoch) };
   }
 
@@ -159,12 +157,13 @@ export class TrainLoader {
    * them in the epoch's order. Too many of them is a UserError; so is a folder with none left.
    */
   async next(): Promise<Batch> {
-    const { epoch, index } = this.#consumed;
-    Object.assign(this.#consumed, this.#carry({ epoch, index: index + 1 }));
     const slot = (await this.#ring.next())!;
-    this.#judge.count(epoch, this.#options.batchSize, slot.skipped);
+    const { batchSize } = this.#options;
+    const { epoch, firstPosition } = slot.request;
+    this.#judge.count(epoch, batchSize, slot.skipped);
     const { images, idsShuffle, release } = slot;
-    return { epoch, index, images, idsShuffle, release, skipped: slot.skipped.map(({ image }) => image) };
+    const skipped = slot.skipped.map(({ image }) => image);
+    return { epoch, index: firstPosition / batchSize, images, idsShuffle, skipped, release };
   }
 
   /** Ends the workers and frees their decoders; a next() that still waits is rejected. */
@@ -180,11 +179,12 @@ export class TrainLoader {
 export class ValidationLoader {
   /** The most there can be: a batch with no readable image at all is left out too. */
   readonly batchCount: number;
+  /** Every image left out so far, also those after the last readable one. */
+  readonly skipped: SkippedImage[] = [];
   readonly #options: ValidationLoaderOptions;
   readonly #ring: BatchRing;
   readonly #judge: SkipJudge;
   #requested = 0;
-  #consumed = 0;
 
   constructor(options: ValidationLoaderOptions) {
     const { folder, batchSize, maxSkippedShare = defaultMaxSkippedShare } = options;
@@ -194,43 +194,39 @@ export class ValidationLoader {
     this.#ring = openRing(options, 'validate', () => this.#request());
   }
 
-  #rowsOf(index: number): number {
-    const { folder, batchSize } = this.#options;
-    return Math.min(batchSize, folder.length - index * batchSize);
-  }
-
   #request(): JobRequest | undefined {
     if (this.#requested === this.batchCount) return undefined;
-    const index = this.#requested++;
-    const firstPosition = index * this.#options.batchSize;
-    return { epoch: 0, firstPosition, rows: this.#rowsOf(index), order: undefined };
+    const { folder, batchSize } = this.#options;
+    const firstPosition = this.#requested++ * batchSize;
+    const rows = Math.min(batchSize, folder.length - firstPosition);
+    return { epoch: 0, firstPosition, rows, order: undefined };
   }
 
   /** The next batch, or undefined after the last. Too many unreadable images is a UserError. */
   async next(): Promise<ValidationBatch | undefined> {
-    let earlier: SkippedImage[] = [];
+    const skippedBefore = this.skipped.length;
     for (let slot = await this.#ring.next(); slot; slot = await this.#ring.next()) {
-      const index = this.#consumed++;
-      const rows = this.#rowsOf(index);
+      const { firstPosition, rows } = slot.request;
       this.#judge.count(0, rows, slot.skipped);
-      const skipped = [...earlier, ...slot.skipped.map(({ image }) => image)];
-      const good = this.#compact(slot, rows);
+      this.skipped.push(...slot.skipped.map(({ image }) => image));
+      const good = this.#compact(slot);
       if (good.length > 0) {
         const { images, idsShuffle, release } = slot;
-        const imageIndices = Uint32Array.from(good, (row) => index * this.#options.batchSize + row);
+        const imageIndices = Uint32Array.from(good, (row) => firstPosition + row);
+        const index = firstPosition / this.#options.batchSize;
+        const skipped = this.skipped.slice(skippedBefore);
         return { index, images, idsShuffle, release, skipped, count: good.length, imageIndices };
       }
-      earlier = skipped;
       slot.release();
     }
     return undefined;
   }
 
   /** Moves the rows that hold images to the front and blackens the rest; returns where they came from. */
-  #compact({ images, idsShuffle, skipped }: FilledSlot, rows: number): number[] {
+  #compact({ request, images, idsShuffle, skipped }: FilledSlot): number[] {
     const { batchSize, height, width, patchCount } = this.#options;
     const bad = new Set(skipped.map(({ row }) => row));
-    const good = Array.from({ length: rows }, (_, row) => row).filter((row) => !bad.has(row));
+    const good = Array.from({ length: request.rows }, (_, row) => row).filter((row) => !bad.has(row));
     const rowBytes = height * width * 3;
     good.forEach((from, to) => {
       images.copyWithin(to * rowBytes, from * rowBytes, (from + 1) * rowBytes);

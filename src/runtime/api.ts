@@ -1,4 +1,4 @@
-import koffi, { type KoffiFunc, type TypeObject } from 'koffi';
+import koffi, { type KoffiFunc, type LibraryHandle, type TypeObject } from 'koffi';
 import { UserError } from '../util/errors.js';
 import { findLibrary, loadLibrary } from './library.js';
 
@@ -76,14 +76,16 @@ export class OnnxRuntimeError extends Error {
 export class OnnxRuntimeApi {
   readonly libraryPath: string;
   readonly version: string;
+  /** koffi unloads a library when its handle is collected: hold it as long as its functions. */
+  readonly #library: LibraryHandle;
   readonly #functions = new Map<FunctionName, NativeFunction>();
   readonly #table: Pointer;
 
   constructor(libraryPath = findLibrary()) {
     this.libraryPath = libraryPath;
-    const library = loadLibrary(libraryPath);
+    this.#library = loadLibrary(libraryPath);
     // struct OrtApiBase { const OrtApi* (*GetApi)(uint32_t version); const char* (*GetVersionString)(void); }
-    const base = library.func('OrtGetApiBase', 'void *', [])() as Pointer;
+    const base = this.#library.func('OrtGetApiBase', 'void *', [])() as Pointer;
     const [getApi, getVersion] = koffi.decode(base, 'void *', 2) as [Pointer, Pointer];
     this.version = koffi.call(getVersion, koffi.proto('str', []));
     const table = koffi.call(getApi, koffi.proto('void *', ['uint32_t']), apiVersion) as Pointer | null;
@@ -145,7 +147,7 @@ export class OnnxRuntimeApi {
     if (bound === undefined) {
       const [position, returns, parameters] = functions[name];
       const pointer = koffi.decode(this.#table, position * koffi.sizeof('void *'), 'void *') as Pointer;
-      const prototype = koffi.proto(`ort_${name}`, returnTypes[returns], parameters.map(parameterType));
+      const prototype = koffi.proto(returnTypes[returns], parameters.map(parameterType));
       bound = koffi.decode(pointer, prototype) as NativeFunction;
       this.#functions.set(name, bound);
     }

@@ -29,7 +29,7 @@ export class RunLog {
     destination.on('error', (error: unknown) => {
       this.#failure = error;
     });
-    const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: () => ({}) } };
+    const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level: string) => ({ level }) } };
     this.#logger = pino(options, destination);
   }
 

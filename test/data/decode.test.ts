@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ImageDecoder, type JpegDecoder, sniffFormat } from '../../src/data/decode/decode.js';
-import { ImageError } from '../../src/data/decode/pixels.js';
+import { type DecodedRegion, ImageError, type Pixels, type Region } from '../../src/data/decode/pixels.js';
 import { turboJpegUnavailable } from '../../src/data/decode/turbojpeg.js';
 import { BicubicResampler } from '../../src/data/resample.js';
 import { difference, golden, goldens } from './support.js';
@@ -50,6 +50,19 @@ describe('pixels equal those of Pillow', () => {
   });
 });
 
+/** The largest difference between a region and the same place of the whole picture. */
+function farthest(part: DecodedRegion, whole: Pixels, { left, top, width, height }: Region): number {
+  let most = 0;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width * 3; x++) {
+      const got = part.data[((part.box.top + y) * part.width + part.box.left) * 3 + x]!;
+      const wanted = whole.data[((top + y) * whole.width + left) * 3 + x]!;
+      most = Math.max(most, Math.abs(got - wanted));
+    }
+  }
+  return most;
+}
+
 describe('parts of a JPEG', () => {
   test.each(jpegDecoders)('%s: a region holds what the whole picture holds there', async (name) => {
     const each = decoders.get(name)!;
@@ -72,17 +85,39 @@ describe('parts of a JPEG', () => {
         const part = await each.decodeRegion(bytes, { left, top, width, height }, { height, width });
         expect(part.box.width).toBe(width);
         expect(part.box.height).toBe(height);
-        let most = 0;
-        for (let y = 0; y < height; y++) {
-          for (let x = 0; x < width * 3; x++) {
-            const got = part.data[((part.box.top + y) * part.width + part.box.left) * 3 + x]!;
-            most = Math.max(most, Math.abs(got - full.data[((top + y) * full.width + left) * 3 + x]!));
-          }
-        }
-        expect(most, `${file} ${left},${top} ${width}x${height}`).toBeLessThanOrEqual(1);
+        const region = { left, top, width, height };
+        expect(farthest(part, full, region), `${file} ${left},${top} ${width}x${height}`).toBeLessThanOrEqual(
+          1,
+        );
       }
     }
   });
+
+  test.skipIf(missing)(
+    'unusual sampling factors: a region holds what the whole picture holds there',
+    async () => {
+      const turbo = decoders.get('turbojpeg')!;
+      const cases: [string, ...number[]][] = [
+        ['grey.jpg', 0x22], // one component: the factors mean nothing
+        ['baseline-444.jpg', 0x31, 0x31, 0x31], // the rest scramble the picture, the same way each time
+        ['baseline-444.jpg', 0x21, 0x21, 0x11],
+        ['baseline-444.jpg', 0x42, 0x11, 0x11],
+      ];
+      for (const [file, ...factors] of cases) {
+        const bytes = Buffer.from(golden(file));
+        const frame = bytes.indexOf(Buffer.from([0xff, 0xc0]));
+        for (const [i, factor] of factors.entries()) bytes[frame + 11 + 3 * i] = factor;
+        const whole = await turbo.decode(bytes);
+        const full = { ...whole, data: Uint8Array.from(whole.data) };
+        if (file === 'grey.jpg') expect(difference(full.data, golden('grey.jpg.rgb')).mean).toBeLessThan(0.1);
+        const region = { left: 33, top: 9, width: 20, height: 25 };
+        expect(
+          farthest(await turbo.decodeRegion(bytes, region, region), full, region),
+          file,
+        ).toBeLessThanOrEqual(1);
+      }
+    },
+  );
 
   test.skipIf(missing)(
     'only the region and what lies around it is decoded, and reduced no further than the target',

@@ -295,18 +295,19 @@ describe('ValidationLoader', () => {
   });
 
   test('leaves bad files out and names them; a batch of nothing else is passed over', async () => {
-    const broken = [1, 4, 5, 6, 7];
-    const folder = await makeFolder(11, broken);
+    const broken = [1, 4, 5, 6, 7, 12];
+    const folder = await makeFolder(13, broken);
     const loader = openValidation(folder, { numWorkers: 2 });
-    expect(loader.batchCount).toBe(3);
+    expect(loader.batchCount).toBe(4);
     const batches = await takeAll(loader);
-    expect(batches.map(({ count }) => count)).toEqual([3, 3]);
-    expect(batches.flatMap(({ imageIndices }) => [...imageIndices])).toEqual([0, 2, 3, 8, 9, 10]);
-    expect(batches.flatMap(({ images, count }) => imagesIn(images, count))).toEqual([0, 2, 3, 8, 9, 10]);
+    expect(batches.map(({ count }) => count)).toEqual([3, 4]);
+    expect(batches.flatMap(({ imageIndices }) => [...imageIndices])).toEqual([0, 2, 3, 8, 9, 10, 11]);
+    expect(batches.flatMap(({ images, count }) => imagesIn(images, count))).toEqual([0, 2, 3, 8, 9, 10, 11]);
     expect(batches.map(({ skipped }) => skipped.map(({ path }) => path))).toEqual([
       [folder.path(1)],
       [4, 5, 6, 7].map((i) => folder.path(i)),
     ]);
+    expect(loader.skipped.map(({ path }) => path)).toEqual(broken.map((i) => folder.path(i)));
     await expect(takeAll(openValidation(folder, { maxSkippedShare: 0.4 }))).rejects.toThrow(UserError);
   });
 });

@@ -1,4 +1,4 @@
-"""Writes goldens/: what Pillow and torchvision make of synthetic pictures. Run: python test/data/make_goldens.py
+"""Writes goldens/: what Pillow and torchvision make of synthetic pictures. Run: python test/data/make_goldens.py && npx biome check --write test/data
 
 Needs pillow, numpy, torch and torchvision; goldens/versions.json records theirs and the seed. Pixels are stored
 raw, [height, width, 3] bytes, so that reading them back needs no decoder.

@@ -80,7 +80,7 @@ export class ImageDecoder {
       this.#jpeg ??= await bestJpegDecoder();
       if (this.#jpeg === 'turbojpeg') {
         this.#turbo ??= new TurboJpegDecoder();
-        return this.#turbo.decodeRegion(bytes, region, target, margin);
+        return this.#turbo.decodeRegion(bytes, header.unitWidth, region, target, margin);
       }
       // sharp turns CMYK to RGB through a colour profile; jpeg-js does it plainly, as Pillow does.
       if (this.#jpeg === 'jpeg-js' || header.components === 4)

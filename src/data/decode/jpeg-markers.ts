@@ -6,6 +6,8 @@ export interface JpegHeader {
   height: number;
   /** 1 is grey, 3 is YCbCr or RGB, 4 is CMYK or YCCK. */
   components: number;
+  /** Columns of one unit of interleaved blocks: a decoder can only begin a row at a multiple of it. */
+  unitWidth: number;
   /** Where the data of the first scan begins. */
   scanStart: number;
 }
@@ -18,9 +20,22 @@ function isStartOfFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }
 
+/** Precision (1 byte), height (2), width (2), count of components (1); for each: id, sampling factors, table. */
+function readFrame(bytes: Uint8Array, at: number): Omit<JpegHeader, 'scanStart'> {
+  const components = bytes[at + 5]!;
+  let factor = 1;
+  for (let i = 0; i < components; i++) factor = Math.max(factor, bytes[at + 7 + 3 * i]! >> 4);
+  return {
+    height: (bytes[at + 1]! << 8) | bytes[at + 2]!,
+    width: (bytes[at + 3]! << 8) | bytes[at + 4]!,
+    components,
+    unitWidth: 8 * factor,
+  };
+}
+
 /** Walks the segments up to the first scan. Thumbnails lie inside segments, so they are stepped over. */
 export function readJpegHeader(bytes: Uint8Array): JpegHeader {
-  let frame: { width: number; height: number; components: number } | undefined;
+  let frame: Omit<JpegHeader, 'scanStart'> | undefined;
   let at = 2;
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) {
@@ -35,13 +50,7 @@ export function readJpegHeader(bytes: Uint8Array): JpegHeader {
     }
     if (marker === END_OF_IMAGE) break;
     const length = (bytes[at + 2]! << 8) | bytes[at + 3]!;
-    if (isStartOfFrame(marker) && at + 10 <= bytes.length) {
-      frame = {
-        height: (bytes[at + 5]! << 8) | bytes[at + 6]!,
-        width: (bytes[at + 7]! << 8) | bytes[at + 8]!,
-        components: bytes[at + 9]!,
-      };
-    }
+    if (isStartOfFrame(marker) && at + 2 + length <= bytes.length) frame = readFrame(bytes, at + 4);
     at += 2 + length;
     if (marker === START_OF_SCAN && frame) return { ...frame, scanStart: at };
   }

@@ -32,9 +32,9 @@ async function open(bytes: Uint8Array): Promise<Sharp> {
   return sharp(bytes, { failOn: 'error', ignoreIcc: true, limitInputPixels: maxPixels });
 }
 
-/** sharp's messages may span lines and name its C functions; the first line says enough. */
+/** sharp's messages may span lines, and say no more than 'Unknown error' of a header that ends early. */
 function asImageError(error: unknown): ImageError {
-  return new ImageError(messageOf(error).split('\n')[0]);
+  return new ImageError(`damaged or truncated image: ${messageOf(error).split('\n')[0]}`);
 }
 
 /** The size as stored and the EXIF orientation (1 where none is given), from the header alone. */

@@ -16,8 +16,7 @@ const TJCS_YCCK = 4;
 const TJPF_RGB = 0;
 const TJPF_CMYK = 11;
 const TJERR_WARNING = 0;
-/** tjMCUWidth: pixels of one iMCU, by TJSAMP (4:4:4, 4:2:2, 4:2:0, grey, 4:4:0, 4:1:1, 4:4:1). */
-const mcuWidths = [8, 16, 16, 8, 8, 32, 8];
+const TJSAMP_UNKNOWN = -1;
 /** The scales that libjpeg-turbo has SIMD code for; the other eighths cost more than they save. */
 const scaleDenominators = [8, 4, 2];
 
@@ -124,9 +123,15 @@ export class TurboJpegDecoder {
 
   /**
    * Decodes `region` (pixels of the whole picture) and `margin` pixels around it, halved up to three times as
-   * long as the region stays at least as large as `target`.
+   * long as the region stays at least as large as `target`. `unitWidth` is the header's.
    */
-  decodeRegion(bytes: Uint8Array, region: Region, target: Size, margin: number): DecodedRegion {
+  decodeRegion(
+    bytes: Uint8Array,
+    unitWidth: number,
+    region: Region,
+    target: Size,
+    margin: number,
+  ): DecodedRegion {
     const { size, subsampling, cmyk } = this.#readHeader(bytes);
     const denominator =
       scaleDenominators.find((d) => region.width >= target.width * d && region.height >= target.height * d) ??
@@ -148,18 +153,19 @@ export class TurboJpegDecoder {
     const bottom = Math.min(fullHeight, Math.ceil(box.top + box.height) + around);
     let left = Math.max(0, Math.floor(box.left) - around);
     let top = Math.max(0, Math.floor(box.top) - around);
-    const mcuWidth = mcuWidths[subsampling];
-    if (mcuWidth === undefined) {
+    // Not tjMCUWidth: files whose components all have a factor of 2 count as 4:4:4 there, but have wider units.
+    const croppable = subsampling !== TJSAMP_UNKNOWN;
+    if (!croppable) {
       // An unusual subsampling (TJSAMP_UNKNOWN) can be decoded but not cropped.
       left = 0;
       top = 0;
       this.#setCrop(0, 0, 0, 0);
     } else {
-      left -= left % Math.ceil(mcuWidth / denominator);
+      left -= left % Math.ceil(unitWidth / denominator);
       this.#setCrop(left, top, right - left, bottom - top);
     }
-    const width = mcuWidth === undefined ? fullWidth : right - left;
-    const height = mcuWidth === undefined ? fullHeight : bottom - top;
+    const width = croppable ? right - left : fullWidth;
+    const height = croppable ? bottom - top : fullHeight;
     const data = this.#decompress(bytes, width, height, cmyk);
     return { data, width, height, box: { ...box, left: box.left - left, top: box.top - top } };
   }
