@@ -26,7 +26,12 @@ export function layOutArena(specs: readonly ParameterSpec[]): {
   const decayed = place('decayed', optimizerChunk);
   const trained = place('notDecayed', optimizerChunk);
   const total = place('fixed', alignment);
-  const parameters = specs.map(({ name, shape, group }) => ({ name, shape, group, offset: offsets.get(name)! }));
+  const parameters = specs.map(({ name, shape, group }) => ({
+    name,
+    shape,
+    group,
+    offset: offsets.get(name)!,
+  }));
   return { arena: { chunk: optimizerChunk, decayed, trained, total }, parameters };
 }
 

@@ -7,7 +7,13 @@ import { adamWDefaults, adamWGraph } from '../optim/adamw.js';
 import { UserError } from '../util/errors.js';
 import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
-import { evalModelFile, type Manifest, manifestFile, optimizerModelFile, trainingModelFile } from './manifest.js';
+import {
+  evalModelFile,
+  type Manifest,
+  manifestFile,
+  optimizerModelFile,
+  trainingModelFile,
+} from './manifest.js';
 import { peakActivationBytes } from './memory.js';
 
 export interface ArtifactOptions {

@@ -3,12 +3,12 @@ import { rename, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { expandDefinitions } from '../lowering/expand.js';
 import type { ModelConfig } from '../model/config.js';
 import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { presetNameOf } from '../model/presets.js';
 import { encodeModel } from '../onnx/encode.js';
-import { expandDefinitions } from '../lowering/expand.js';
 import { encoderGraph, type Pool } from './graphs.js';
 
 /** Protobuf ends at 2 GiB; weights of more than this go into a file beside the model. */
@@ -37,11 +37,17 @@ export async function writeEncoderModel(
   parameters: ReadonlyMap<string, Float32Array>,
   { pool, step }: { pool: Pool; step: number },
 ): Promise<string[]> {
-  const initializers = encoderParameters(config).map(({ name, shape }) => ({ name, shape, data: parameters.get(name)! }));
+  const initializers = encoderParameters(config).map(({ name, shape }) => ({
+    name,
+    shape,
+    data: parameters.get(name)!,
+  }));
   const bytes = initializers.reduce((sum, { data }) => sum + data.byteLength, 0);
   const dataPath = bytes > largestInlineBytes ? `${path}.data` : undefined;
   if (dataPath !== undefined) {
-    const chunks = initializers.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    const chunks = initializers.map(
+      ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    );
     await pipeline(Readable.from(chunks), createWriteStream(`${dataPath}.tmp`));
     await rename(`${dataPath}.tmp`, dataPath);
   }

@@ -3,8 +3,8 @@ import { type Graph, input, type Value } from '../graph/graph.js';
 import { sqrt } from '../graph/ops/elementwise.js';
 import { concat, reshape, slice } from '../graph/ops/movement.js';
 import { reduceMean, reduceSum, reduceSumSquare } from '../graph/ops/reduction.js';
-import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
 import type { ModelConfig } from '../model/config.js';
+import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
 import type { Parameters } from '../nn/layers.js';
 
@@ -24,7 +24,12 @@ function gradientNorm(all: Iterable<Value>): Value {
   const squares = [...all].map((gradient) => {
     const rows = gradient.shape.length === 1 ? gradient : reduceSumSquare(gradient, [-1]);
     const total =
-      rows === gradient ? reduceSumSquare(rows, [0]) : reduceSum(rows, rows.shape.map((_, axis) => axis));
+      rows === gradient
+        ? reduceSumSquare(rows, [0])
+        : reduceSum(
+            rows,
+            rows.shape.map((_, axis) => axis),
+          );
     return reshape(total, [1]);
   });
   return sqrt(reduceSum(concat(squares, 0), [0]));

@@ -60,7 +60,9 @@ export function readManifest(folder: string): Manifest {
     throw new UserError(`${path}: expected a manifest (${messageOf(error)}); run mae build-artifacts`);
   }
   if (manifest.formatVersion !== 1) {
-    throw new UserError(`${path}: expected format version 1, got ${manifest.formatVersion}; build the artefacts again`);
+    throw new UserError(
+      `${path}: expected format version 1, got ${manifest.formatVersion}; build the artefacts again`,
+    );
   }
   return manifest;
 }

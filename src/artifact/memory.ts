@@ -36,6 +36,7 @@ export function peakActivationBytes(graph: Graph): number {
 /** The value whose memory a value shares: a reshape copies nothing. */
 function storageOf(value: Value): Value {
   let storage = value;
-  for (let node = producerOf(storage); node?.op === 'Reshape'; node = producerOf(storage)) storage = node.inputs[0]!;
+  for (let node = producerOf(storage); node?.op === 'Reshape'; node = producerOf(storage))
+    storage = node.inputs[0]!;
   return storage;
 }

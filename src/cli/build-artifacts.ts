@@ -19,5 +19,6 @@ export const options = {
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const artifacts = buildArtifacts(modelOf(argv), { ...argv, accumulate: argv.accumIter > 1 });
   writeArtifacts(artifacts, argv.output);
-  for (const [name, bytes] of artifacts.files) console.log(`${argv.output}/${name}  ${bytes.byteLength} bytes`);
+  for (const [name, bytes] of artifacts.files)
+    console.log(`${argv.output}/${name}  ${bytes.byteLength} bytes`);
 }

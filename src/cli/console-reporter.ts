@@ -23,7 +23,9 @@ export class ConsoleReporter implements PretrainObserver {
     this.#options = options;
     this.#plan = plan;
     const millions = (parameterCount(manifest) / 1e6).toFixed(1);
-    say(`${options.model}: ${millions} M parameters, ${manifest.kept} of ${manifest.patches} patches visible`);
+    say(
+      `${options.model}: ${millions} M parameters, ${manifest.kept} of ${manifest.patches} patches visible`,
+    );
     say(
       `${options.dataPath}: ${imageCount} images, ${plan.stepsPerEpoch} steps of ${plan.effectiveBatchSize} an epoch, ` +
         `${plan.totalSteps} steps in all`,
@@ -33,7 +35,8 @@ export class ConsoleReporter implements PretrainObserver {
       this.#bar = new SingleBar(
         {
           stream: process.stderr,
-          format: '{bar} {value}/{total}  epoch {epoch}  loss {loss}  lr {lr}  {speed} img/s  left {eta_formatted}',
+          format:
+            '{bar} {value}/{total}  epoch {epoch}  loss {loss}  lr {lr}  {speed} img/s  left {eta_formatted}',
           barsize: 24,
           etaBuffer: 50,
           hideCursor: true,
@@ -56,7 +59,9 @@ export class ConsoleReporter implements PretrainObserver {
     const speed = line.images_per_second.toFixed(1);
     if (this.#bar !== undefined) this.#bar.update(line.step, { epoch, loss, lr, speed });
     else if (isLogged) {
-      say(`step ${line.step}/${this.#plan.totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${speed} img/s`);
+      say(
+        `step ${line.step}/${this.#plan.totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${speed} img/s`,
+      );
     }
   }
 
@@ -88,8 +93,8 @@ export class ConsoleReporter implements PretrainObserver {
 
   /** A line above the progress bar. */
   #above(line: string): void {
-    if (this.#bar === undefined) return say(line);
-    process.stderr.write(`\r\x1b[K${line}\n`);
+    // erases the bar, which draws itself again below
+    say(this.#bar === undefined ? line : `\r\x1b[K${line}`);
   }
 }
 

@@ -38,7 +38,9 @@ export async function run({ output }: Arguments<typeof options>): Promise<void> 
   const result = await runPretraining({ ...recipe, dataPath: images, outputDir: runFolder });
   if (process.exitCode) return; // stopped by a signal
   await reconstruct({ images: paths.slice(0, 6), checkpoint: runFolder, output: picture });
-  console.log(`loss: ${result.firstLoss.toFixed(4)} in the first epoch, ${result.lastLoss.toFixed(4)} in the last`);
+  console.log(
+    `loss: ${result.firstLoss.toFixed(4)} in the first epoch, ${result.lastLoss.toFixed(4)} in the last`,
+  );
   console.log('open these:');
   console.log(`  ${picture}  original, masked, reconstruction, reconstruction with the visible patches`);
   console.log(`  ${join(runFolder, 'log.jsonl')}  one JSON object a line`);

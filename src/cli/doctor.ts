@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, availableParallelism, cpus, freemem, platform } from 'node:os';
 import type { Options } from 'yargs';
-import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { sharpUnavailable } from '../data/decode/sharp.js';
+import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
@@ -34,7 +34,8 @@ export async function run(): Promise<void> {
     for (const name of Object.values(providerNames)) {
       const { problem } = tryProvider(name);
       row(`  ${name}`, problem === undefined ? 'starts' : `does not start: ${problem}`);
-      if (name === 'CPU' && problem !== undefined) problems.push(`the CPU provider does not start: ${problem}`);
+      if (name === 'CPU' && problem !== undefined)
+        problems.push(`the CPU provider does not start: ${problem}`);
     }
   } catch (error) {
     row('ONNX Runtime', 'not found');
@@ -45,7 +46,8 @@ export async function run(): Promise<void> {
   row('libjpeg-turbo', turbo === undefined ? 'found: JPEG at full speed' : `not used: ${turbo}`);
   if (turbo !== undefined) problems.push('JPEG decodes through sharp or jpeg-js, several times slower');
   const noSharp = await sharpUnavailable();
-  if (noSharp !== undefined) problems.push(`sharp: ${noSharp}; PNG, WebP and TIFF cannot be read: run npm install again`);
+  if (noSharp !== undefined)
+    problems.push(`sharp: ${noSharp}; PNG, WebP and TIFF cannot be read: run npm install again`);
 
   console.log('');
   if (problems.length === 0) console.log('Nothing is missing for training on the CPU.');

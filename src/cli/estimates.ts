@@ -33,7 +33,9 @@ export function availableMemory(): number {
 export function checkMemory(estimate: MemoryEstimate, batchSize: number): void {
   const available = availableMemory();
   if (estimate.totalBytes <= available) return;
-  const fits = Math.floor((batchSize * (available - estimate.stateBytes - baseBytes)) / estimate.activationBytes);
+  const fits = Math.floor(
+    (batchSize * (available - estimate.stateBytes - baseBytes)) / estimate.activationBytes,
+  );
   const remedy =
     fits >= 1
       ? `--batch-size ${fits} would fit (--accum-iter keeps the effective batch)`

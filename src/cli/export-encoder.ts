@@ -33,7 +33,8 @@ export const options = {
     choices: ['cls', 'mean', 'none'],
     default: 'cls',
     coerce: text('pool'),
-    describe: 'features: the class token, or the mean of the patch tokens; none: all tokens as last_hidden_state',
+    describe:
+      'features: the class token, or the mean of the patch tokens; none: all tokens as last_hidden_state',
   },
   format: {
     choices: ['onnx', 'safetensors'],
@@ -41,7 +42,12 @@ export const options = {
     coerce: text('format'),
     describe: 'A model that runs, or its weights under their published names',
   },
-  threads: { default: 0, coerce: integer('threads', { min: 0 }), requiresArg: true, describe: 'Threads of ONNX Runtime' },
+  threads: {
+    default: 0,
+    coerce: integer('threads', { min: 0 }),
+    requiresArg: true,
+    describe: 'Threads of ONNX Runtime',
+  },
   device: { type: 'string', default: 'cpu', coerce: text('device'), describe: 'Where to check: cpu' },
 } as const satisfies Record<string, Options>;
 
@@ -114,7 +120,11 @@ function pixelValues(images: Uint8Array, size: number): Float32Array {
 }
 
 /** The evaluation graph's encoder on all patches in their own order: float32 [N, 1 + L, D]. */
-async function latent(images: Uint8Array, { config, parameters }: Weights, threads: number): Promise<Float32Array> {
+async function latent(
+  images: Uint8Array,
+  { config, parameters }: Weights,
+  threads: number,
+): Promise<Float32Array> {
   const { inputSize: size, embedDim } = config;
   const patches = patchCount(config);
   const runtime = new Runtime({ threads });
@@ -124,7 +134,10 @@ async function latent(images: Uint8Array, { config, parameters }: Weights, threa
     images: runtime.tensor(images, [checkedImages, size, size, 3]),
     ids_shuffle: runtime.tensor(ids, [checkedImages, patches]),
     ...Object.fromEntries(
-      encoderParameters(config).map(({ name, shape }) => [name, runtime.tensor(parameters.get(name)!, shape)]),
+      encoderParameters(config).map(({ name, shape }) => [
+        name,
+        runtime.tensor(parameters.get(name)!, shape),
+      ]),
     ),
   };
   const result = new Float32Array(checkedImages * (1 + patches) * embedDim);

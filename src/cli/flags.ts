@@ -36,14 +36,16 @@ function check(flag: string, value: unknown, range: Range, whole: boolean): numb
 /** One value; yargs makes an array of a flag that is given twice. */
 export function text(flag: string): (value: unknown) => string | undefined {
   return (value) => {
-    if (value === undefined || (typeof value === 'string' && value !== '')) return value as string | undefined;
+    if (value === undefined || (typeof value === 'string' && value !== ''))
+      return value as string | undefined;
     throw new UserError(`--${flag}: expected one value, got ${JSON.stringify(value)}`);
   };
 }
 
 /** Only the CPU so far. */
 export function checkDevice(device: string): void {
-  if (device !== 'cpu') throw new UserError(`--device: expected cpu, the one supported so far, got "${device}"`);
+  if (device !== 'cpu')
+    throw new UserError(`--device: expected cpu, the one supported so far, got "${device}"`);
 }
 
 type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}`

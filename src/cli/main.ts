@@ -11,11 +11,23 @@ interface Command {
 
 const commands: readonly [usage: string, description: string, load: () => Promise<unknown>][] = [
   ['pretrain', 'Pretrain a Masked Autoencoder on a folder of images', () => import('./pretrain.js')],
-  ['reconstruct <images..>', 'Show what a checkpoint makes of masked images', () => import('./reconstruct.js')],
-  ['export-encoder', 'Write the encoder of a checkpoint as ONNX or safetensors', () => import('./export-encoder.js')],
+  [
+    'reconstruct <images..>',
+    'Show what a checkpoint makes of masked images',
+    () => import('./reconstruct.js'),
+  ],
+  [
+    'export-encoder',
+    'Write the encoder of a checkpoint as ONNX or safetensors',
+    () => import('./export-encoder.js'),
+  ],
   ['build-artifacts', 'Write the ONNX training artefacts of a model', () => import('./build-artifacts.js')],
   ['sample-data', 'Render licence-free sample images', () => import('./sample-data.js')],
-  ['demo', 'Render sample images, pretrain a small model on them, reconstruct one', () => import('./demo.js')],
+  [
+    'demo',
+    'Render sample images, pretrain a small model on them, reconstruct one',
+    () => import('./demo.js'),
+  ],
   ['doctor', 'Say what this machine has and what is missing', () => import('./doctor.js')],
 ];
 

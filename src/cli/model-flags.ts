@@ -43,7 +43,13 @@ export const modelFlags = {
 } as const satisfies Record<string, Options>;
 
 /** The model that flags name, at the input size they ask for. */
-export function modelOf({ model, inputSize }: { model: string; inputSize?: number | undefined }): ModelConfig {
+export function modelOf({
+  model,
+  inputSize,
+}: {
+  model: string;
+  inputSize?: number | undefined;
+}): ModelConfig {
   const config = loadModelConfig(model);
   if (inputSize === undefined) return config;
   const resized = { ...config, inputSize };

@@ -128,7 +128,12 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Steps between lines of log.jsonl',
   },
-  device: { type: 'string', default: defaults.device, coerce: text('device'), describe: 'Where to train: cpu' },
+  device: {
+    type: 'string',
+    default: defaults.device,
+    coerce: text('device'),
+    describe: 'Where to train: cpu',
+  },
   config: {
     config: true,
     configParser: readConfigFile,

@@ -31,20 +31,33 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   const { manifest } = artifacts;
   checkMemory(estimateMemory(manifest), options.batchSize);
   const trainImages = await indexImageFolder(options.dataPath);
-  const validationImages = options.valPath === undefined ? undefined : await indexImageFolder(options.valPath);
+  const validationImages =
+    options.valPath === undefined ? undefined : await indexImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
   const runtime = new Runtime({ threads: options.threads });
   const lock = await claimRunDirectory(options.outputDir);
   const stop = new StopSignal();
   try {
     const dataset = { images: trainImages.length, fingerprint: trainImages.fingerprint };
-    const description = describeRun(options, model, dataset, { mae: version, onnxruntime: runtime.api.version });
+    const description = describeRun(options, model, dataset, {
+      mae: version,
+      onnxruntime: runtime.api.version,
+    });
     const resumeFrom = await findResume(description, options);
     await writeRunConfig(options.outputDir, description);
     const folder = runPaths(options.outputDir).artifacts;
     writeArtifacts(artifacts, folder);
     const reporter = new ConsoleReporter(options, plan, manifest, trainImages.length, resumeFrom);
-    const inputs = { options, plan, manifest, artifacts: folder, runtime, trainImages, validationImages, resumeFrom };
+    const inputs = {
+      options,
+      plan,
+      manifest,
+      artifacts: folder,
+      runtime,
+      trainImages,
+      validationImages,
+      resumeFrom,
+    };
     try {
       const result = await pretrain(inputs, reporter, () => stop.received !== undefined);
       reporter.finished(result, stop.received);
@@ -81,7 +94,10 @@ async function printPlan(options: PretrainOptions): Promise<void> {
     ['images', `${images.length} in ${images.root}`],
     ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
     ['steps', `${totalSteps}: ${stepsPerEpoch} an epoch, ${options.epochs} epochs`],
-    ['schedule', `lr ${schedule.lr}, ${schedule.warmupEpochs} epochs of warm-up, then a cosine to ${schedule.minLr}`],
+    [
+      'schedule',
+      `lr ${schedule.lr}, ${schedule.warmupEpochs} epochs of warm-up, then a cosine to ${schedule.minLr}`,
+    ],
     ...[0, 0.25, 0.5, 0.75, 1].map((share) => {
       const step = Math.round(share * (totalSteps - 1));
       return ['', `step ${step + 1}: lr ${learningRate(step, schedule).toPrecision(4)}`];

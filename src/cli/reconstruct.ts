@@ -28,7 +28,8 @@ export const options = {
     default: 'reconstruction.png',
     requiresArg: true,
     coerce: text('output'),
-    describe: 'PNG: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
+    describe:
+      'PNG: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
   },
   'mask-ratio': {
     coerce: number('mask-ratio', { min: 0, max: 1, open: true }),
@@ -42,7 +43,12 @@ export const options = {
     coerce: text('fit'),
     describe: 'Cut the middle out, or squeeze the whole picture in',
   },
-  threads: { default: 0, coerce: integer('threads', { min: 0 }), requiresArg: true, describe: 'Threads of ONNX Runtime' },
+  threads: {
+    default: 0,
+    coerce: integer('threads', { min: 0 }),
+    requiresArg: true,
+    describe: 'Threads of ONNX Runtime',
+  },
   device: { type: 'string', default: 'cpu', coerce: text('device'), describe: 'Where to run: cpu' },
   json: { type: 'boolean', default: false, describe: 'Print one JSON object an image' },
 } as const satisfies Record<string, Options>;
@@ -124,12 +130,21 @@ class Reconstructor {
     this.#weights = weights;
     this.#kept = checkedKeptCount(config, maskRatio);
     const model = encodeModel(expandDefinitions(evalGraph(config, 1, { kept: this.#kept, normPixLoss })));
-    const description = { model: config, batchSize: 1, patches: patchCount(config), parameters: maeParameters(config) };
+    const description = {
+      model: config,
+      batchSize: 1,
+      patches: patchCount(config),
+      parameters: maeParameters(config),
+    };
     this.#evaluator = new Evaluator(runtime, model, description, (name) => parameters.get(name)!);
   }
 
   /** Panels, uint8 [H, W, 3]: original, masked, reconstruction, reconstruction with visible patches. */
-  async reconstruct(image: Uint8Array, seed: number, index: number): Promise<{ loss: number; panels: Uint8Array[] }> {
+  async reconstruct(
+    image: Uint8Array,
+    seed: number,
+    index: number,
+  ): Promise<{ loss: number; panels: Uint8Array[] }> {
     const { config, normPixLoss } = this.#weights;
     const { images, idsShuffle, imageLoss, pred } = this.#evaluator;
     const patchLength = 3 * config.patchSize ** 2;

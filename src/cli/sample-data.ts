@@ -11,8 +11,18 @@ export const options = {
     coerce: text('output'),
     describe: 'Folder to fill, one sub-folder a kind of image',
   },
-  count: { default: 300, coerce: integer('count', { min: 1, max: 1e6 }), requiresArg: true, describe: 'Images' },
-  seed: { default: 0, coerce: integer('seed', { min: 0 }), requiresArg: true, describe: 'Same seed, same bytes' },
+  count: {
+    default: 300,
+    coerce: integer('count', { min: 1, max: 1e6 }),
+    requiresArg: true,
+    describe: 'Images',
+  },
+  seed: {
+    default: 0,
+    coerce: integer('seed', { min: 0 }),
+    requiresArg: true,
+    describe: 'Same seed, same bytes',
+  },
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {

@@ -12,7 +12,8 @@ export function checkGraph(graph: Graph): void {
     names.add(name);
   };
   for (const value of graph.inputs) {
-    if (value.source.kind !== 'input') throw new Error(`checkGraph: an input of ${graph.name} is not an input`);
+    if (value.source.kind !== 'input')
+      throw new Error(`checkGraph: an input of ${graph.name} is not an input`);
     claim(value.source.name);
   }
   const results = new Set<Value>();
@@ -27,7 +28,8 @@ export function checkGraph(graph: Graph): void {
     for (const value of node.inputs) {
       if (value === null || value.source.kind === 'constant') continue;
       if (value.source.kind === 'input' ? !declared.has(value) : !made.has(value)) {
-        const what = value.source.kind === 'input' ? `undeclared input ${value.source.name}` : 'a later value';
+        const what =
+          value.source.kind === 'input' ? `undeclared input ${value.source.name}` : 'a later value';
         throw new Error(`checkGraph: ${node.op} of ${graph.name} uses ${what}`);
       }
     }

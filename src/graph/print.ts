@@ -16,7 +16,9 @@ export function printGraph(graph: Graph): string {
     );
     return `  ${results} = ${node.op}(${[...node.inputs.map(show), ...attributes].join(', ')})`;
   });
-  const outputs = graph.outputs.map(({ name, value }) => (show(value) === name ? name : `${name}: ${show(value)}`));
+  const outputs = graph.outputs.map(({ name, value }) =>
+    show(value) === name ? name : `${name}: ${show(value)}`,
+  );
   return [`${graph.name}(`, ...inputs, ') {', ...lines, `  return ${outputs.join(', ')}`, '}'].join('\n');
 }
 

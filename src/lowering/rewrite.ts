@@ -1,7 +1,10 @@
 import { createNode, type Graph, type Node, nodesOf, type Value } from '../graph/graph.js';
 
 /** What takes the place of a node: its new outputs, given its new inputs; undefined keeps the node as it is. */
-export type Replacement = (node: Node, inputs: readonly (Value | null)[]) => readonly (Value | undefined)[] | undefined;
+export type Replacement = (
+  node: Node,
+  inputs: readonly (Value | null)[],
+) => readonly (Value | undefined)[] | undefined;
 
 /** The graph with every node offered to `replace`, in order of execution. */
 export function rewrite(graph: Graph, replace: Replacement): Graph {

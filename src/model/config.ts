@@ -44,7 +44,9 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
     const number = record[field];
     const whole = field === 'mlpRatio' || Number.isInteger(number);
     if (typeof number !== 'number' || !(number > 0) || number > 65536 || !whole) {
-      throw new UserError(`${source}: expected "${field}" to be a positive number, got ${JSON.stringify(number)}`);
+      throw new UserError(
+        `${source}: expected "${field}" to be a positive number, got ${JSON.stringify(number)}`,
+      );
     }
   }
   const config = Object.fromEntries(fields.map((field) => [field, record[field]])) as unknown as ModelConfig;
@@ -76,7 +78,10 @@ export function checkModelConfig(config: ModelConfig, source: string): void {
       );
     }
   }
-  if (!Number.isInteger(config.embedDim * config.mlpRatio) || !Number.isInteger(config.decoderEmbedDim * config.mlpRatio)) {
+  if (
+    !Number.isInteger(config.embedDim * config.mlpRatio) ||
+    !Number.isInteger(config.decoderEmbedDim * config.mlpRatio)
+  ) {
     throw new UserError(`${source}: expected mlpRatio × width to be whole, got ${config.mlpRatio}`);
   }
 }

@@ -46,17 +46,17 @@ function patchify(images: Value, patch: number): Value {
 function shufflePatches({ images, idsShuffle }: MaeInputs, config: ModelConfig): Value {
   const [batch, patches] = idsShuffle.shape as [number, number];
   const firstRow = BigInt64Array.from({ length: batch }, (_, b) => BigInt(b * patches));
-  return gather(
-    patchify(images, config.patchSize),
-    add(idsShuffle, constant('int64', [batch, 1], firstRow)),
-  );
+  return gather(patchify(images, config.patchSize), add(idsShuffle, constant('int64', [batch, 1], firstRow)));
 }
 
 /** uint8 […, P] → float32 (x/255 − mean) / deviation; the channel is the last, fastest axis of a patch. */
 function normalize(patches: Value): Value {
   const size = patches.shape.at(-1)!;
   const factor = Float32Array.from({ length: size }, (_, i) => 1 / (255 * imagenetDeviation[i % 3]!));
-  const offset = Float32Array.from({ length: size }, (_, i) => -imagenetMean[i % 3]! / imagenetDeviation[i % 3]!);
+  const offset = Float32Array.from(
+    { length: size },
+    (_, i) => -imagenetMean[i % 3]! / imagenetDeviation[i % 3]!,
+  );
   const scaled = mul(cast(patches, 'float32'), constant('float32', [size], factor));
   return add(scaled, constant('float32', [size], offset));
 }
@@ -103,7 +103,8 @@ function forwardDecoder(config: ModelConfig, p: Parameters, latent: Value, idsSh
   const removed = 1 + patches - embedded.shape[1]!;
   const masks = expand(p('mask_token'), [batch, removed, config.decoderEmbedDim]);
   let x = add(concat([embedded, masks], 1), shufflePositions(p('decoder_pos_embed'), idsShuffle, patches));
-  for (let i = 0; i < config.decoderDepth; i++) x = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads);
+  for (let i = 0; i < config.decoderDepth; i++)
+    x = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads);
   return x;
 }
 

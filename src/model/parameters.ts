@@ -52,7 +52,12 @@ export function maeParameters(config: ModelConfig): ParameterSpec[] {
 }
 
 function token(name: string, width: number): ParameterSpec {
-  return { name, shape: [1, 1, width], group: 'decayed', initialization: { kind: 'normal', deviation: 0.02 } };
+  return {
+    name,
+    shape: [1, 1, width],
+    group: 'decayed',
+    initialization: { kind: 'normal', deviation: 0.02 },
+  };
 }
 
 function positions(name: string, config: ModelConfig, width: number): ParameterSpec {
@@ -74,7 +79,10 @@ function linear(name: string, fanIn: number, fanOut: number): ParameterSpec[] {
 }
 
 function norm(name: string, width: number): ParameterSpec[] {
-  return [vector(`${name}.weight`, width, { kind: 'ones' }), vector(`${name}.bias`, width, { kind: 'zeros' })];
+  return [
+    vector(`${name}.weight`, width, { kind: 'ones' }),
+    vector(`${name}.bias`, width, { kind: 'zeros' }),
+  ];
 }
 
 function blocks(name: string, depth: number, width: number, mlpRatio: number): ParameterSpec[] {

@@ -42,7 +42,11 @@ function forEachPixel(
  * Puts patches predicted in normalised form back to pixels with the mean and unbiased deviation of the true
  * patch, the inverse of the norm-pix targets. Hidden patches give theirs away by this: it is for pictures only.
  */
-export function denormalizePatches(pred: Float32Array, truth: Float32Array, patchLength: number): Float32Array {
+export function denormalizePatches(
+  pred: Float32Array,
+  truth: Float32Array,
+  patchLength: number,
+): Float32Array {
   const result = new Float32Array(pred.length);
   for (let start = 0; start < pred.length; start += patchLength) {
     const patch = truth.subarray(start, start + patchLength);

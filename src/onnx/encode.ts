@@ -90,7 +90,8 @@ function encodeNode(
 
 function encodeAttribute(op: string, name: string, value: Attribute): onnxProto.onnx.IAttributeProto {
   const { AttributeType } = onnx.AttributeProto;
-  if (op === 'Cast' && name === 'to') return { name, type: AttributeType.INT, i: elementType[value as DType] };
+  if (op === 'Cast' && name === 'to')
+    return { name, type: AttributeType.INT, i: elementType[value as DType] };
   if (typeof value === 'string') return { name, type: AttributeType.STRING, s: Buffer.from(value) };
   if (typeof value !== 'number') return { name, type: AttributeType.INTS, ints: [...value] };
   return floatAttributes.has(name)
@@ -105,7 +106,10 @@ function valueInfo(name: string, value: Value, batchAxis?: string): onnxProto.on
   return { name, type: { tensorType: { elemType: elementType[value.type], shape: { dim } } } };
 }
 
-function encodeInitializers({ initializers = [], externalData }: EncodeOptions): onnxProto.onnx.ITensorProto[] {
+function encodeInitializers({
+  initializers = [],
+  externalData,
+}: EncodeOptions): onnxProto.onnx.ITensorProto[] {
   let offset = 0;
   return initializers.map(({ name, shape, data }) => {
     const tensor = { name, dataType: DataType.FLOAT, dims: [...shape] };

@@ -17,7 +17,10 @@ export function scaleLearningRate(blr: number, effectiveBatchSize: number): numb
  * The learning rate of a step (0 for the first): a linear warm-up from 0, then half a cosine down to minLr,
  * both over fractional epochs.
  */
-export function learningRate(step: number, { lr, minLr, warmupEpochs, epochs, stepsPerEpoch }: Schedule): number {
+export function learningRate(
+  step: number,
+  { lr, minLr, warmupEpochs, epochs, stepsPerEpoch }: Schedule,
+): number {
   const epoch = step / stepsPerEpoch;
   if (epoch < warmupEpochs) return (lr * epoch) / warmupEpochs;
   const progress = Math.min(1, (epoch - warmupEpochs) / (epochs - warmupEpochs));

@@ -85,7 +85,7 @@ export class OnnxRuntimeApi {
     this.libraryPath = libraryPath;
     this.#library = loadLibrary(libraryPath);
     // struct OrtApiBase { const OrtApi* (*GetApi)(uint32_t version); const char* (*GetVersionString)(void); }
-    const base = this.#library.func('OrtGetApiBase', 'void *', [])() as Pointer;
+    const base = entryPoint(this.#library, libraryPath)() as Pointer;
     const [getApi, getVersion] = koffi.decode(base, 'void *', 2) as [Pointer, Pointer];
     this.version = koffi.call(getVersion, koffi.proto('str', []));
     const table = koffi.call(getApi, koffi.proto('void *', ['uint32_t']), apiVersion) as Pointer | null;
@@ -152,6 +152,14 @@ export class OnnxRuntimeApi {
       this.#functions.set(name, bound);
     }
     return bound;
+  }
+}
+
+function entryPoint(library: LibraryHandle, path: string): NativeFunction {
+  try {
+    return library.func('OrtGetApiBase', 'void *', []) as NativeFunction;
+  } catch {
+    throw new UserError(`ONNX Runtime: expected an ONNX Runtime library, got another one at ${path}`);
   }
 }
 

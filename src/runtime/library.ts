@@ -38,7 +38,9 @@ export function loadLibrary(path: string): LibraryHandle {
   try {
     return koffi.load(path);
   } catch (error) {
-    throw new UserError(`ONNX Runtime: cannot load ${path} (${messageOf(error)}); mae doctor says what was found`);
+    throw new UserError(
+      `ONNX Runtime: cannot load ${path} (${messageOf(error)}); mae doctor says what was found`,
+    );
   }
 }
 

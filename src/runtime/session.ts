@@ -86,8 +86,10 @@ export class Binding {
     this.#tensors = [...Object.values(inputs), ...Object.values(outputs)];
     this.#onRelease = onRelease;
     this.#handle = api.create('CreateIoBinding', session.handle);
-    for (const [name, tensor] of Object.entries(inputs)) api.call('BindInput', this.#handle, name, tensor.handle);
-    for (const [name, tensor] of Object.entries(outputs)) api.call('BindOutput', this.#handle, name, tensor.handle);
+    for (const [name, tensor] of Object.entries(inputs))
+      api.call('BindInput', this.#handle, name, tensor.handle);
+    for (const [name, tensor] of Object.entries(outputs))
+      api.call('BindOutput', this.#handle, name, tensor.handle);
   }
 
   /** One run, off the event loop. Outputs are in their tensors when the promise resolves. */

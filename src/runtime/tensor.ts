@@ -34,7 +34,9 @@ export class Tensor {
 
   constructor(api: OnnxRuntimeApi, memoryInfo: Pointer, data: HostArray, shape: Shape) {
     if (data.length !== sizeOf(shape)) {
-      throw new RangeError(`Tensor: expected ${sizeOf(shape)} elements for ${formatShape(shape)}, got ${data.length}`);
+      throw new RangeError(
+        `Tensor: expected ${sizeOf(shape)} elements for ${formatShape(shape)}, got ${data.length}`,
+      );
     }
     this.#api = api;
     this.data = data;

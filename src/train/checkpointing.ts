@@ -22,14 +22,23 @@ export interface RunState extends State {
 export const startOfRun: RunState = { step: 0, epoch: 0, stepInEpoch: 0, epochLossSum: 0, skippedImages: 0 };
 
 /** Saves a step of a run; nothing older is touched before it is whole. Returns its folder. */
-export function saveCheckpoint(run: string, state: ModelState, position: RunState, keep: number): Promise<string> {
+export function saveCheckpoint(
+  run: string,
+  state: ModelState,
+  position: RunState,
+  keep: number,
+): Promise<string> {
   const { manifest } = state;
   return writeCheckpoint(
     run,
     position.step,
     async (folder) => {
       const weights = tensorsOf(state.parameters, manifest.parameters);
-      await writeSafetensors(join(folder, checkpointFiles.model), weights, modelMetadata(manifest, position.step));
+      await writeSafetensors(
+        join(folder, checkpointFiles.model),
+        weights,
+        modelMetadata(manifest, position.step),
+      );
       const moments = [
         ...tensorsOf(state.expAvg, state.trained, 'exp_avg.'),
         ...tensorsOf(state.expAvgSq, state.trained, 'exp_avg_sq.'),
@@ -60,7 +69,11 @@ export async function loadCheckpoint(folder: string, state: ModelState): Promise
 }
 
 /** The parts of an arena as float32 tensors, in the order of the model. */
-function tensorsOf(arena: Float32Array, parameters: readonly ManifestParameter[], prefix = ''): TensorToWrite[] {
+function tensorsOf(
+  arena: Float32Array,
+  parameters: readonly ManifestParameter[],
+  prefix = '',
+): TensorToWrite[] {
   return parameters.map((parameter) => ({
     name: `${prefix}${parameter.name}`,
     dtype: 'F32',

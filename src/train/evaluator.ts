@@ -24,12 +24,7 @@ export class Evaluator {
   readonly #tensors: Tensor[] = [];
   readonly #binding: Binding;
 
-  constructor(
-    runtime: Runtime,
-    model: Uint8Array,
-    manifest: EvaluatedModel,
-    parameterData: ParameterData,
-  ) {
+  constructor(runtime: Runtime, model: Uint8Array, manifest: EvaluatedModel, parameterData: ParameterData) {
     const { model: config, batchSize, patches, parameters } = manifest;
     const { inputSize, patchSize } = config;
     this.#session = runtime.createSession(model);

@@ -159,7 +159,13 @@ export async function pretrain(
           evaluator ??= createEvaluator(inputs, state);
           const result = await validate(evaluator, state, validationImages, options);
           const { loss: validationLoss, images } = result;
-          log.validation({ epoch, step: position.step, loss: validationLoss, images, skipped_images: result.skippedImages });
+          log.validation({
+            epoch,
+            step: position.step,
+            loss: validationLoss,
+            images,
+            skipped_images: result.skippedImages,
+          });
           observer.validated(epoch, validationLoss);
         }
       }

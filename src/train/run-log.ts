@@ -29,7 +29,11 @@ export class RunLog {
     destination.on('error', (error: unknown) => {
       this.#failure = error;
     });
-    const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level: string) => ({ level }) } };
+    const options = {
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level: string) => ({ level }) },
+    };
     this.#logger = pino(options, destination);
   }
 
@@ -42,7 +46,13 @@ export class RunLog {
     this.#write({ type: 'epoch', ...line });
   }
 
-  validation(line: { epoch: number; step: number; loss: number; images: number; skipped_images: number }): void {
+  validation(line: {
+    epoch: number;
+    step: number;
+    loss: number;
+    images: number;
+    skipped_images: number;
+  }): void {
     this.#write({ type: 'val', ...line });
   }
 

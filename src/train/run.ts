@@ -49,7 +49,10 @@ export function kebabCase(field: string): string {
 }
 
 /** The checkpoint that a run goes on from, or undefined for a new run. */
-export async function findResume(config: RunConfig, { outputDir, resume }: PretrainOptions): Promise<string | undefined> {
+export async function findResume(
+  config: RunConfig,
+  { outputDir, resume }: PretrainOptions,
+): Promise<string | undefined> {
   const existing = await readRunConfig(outputDir);
   const latest = await latestCheckpoint(outputDir);
   if (existing !== undefined) {
@@ -109,10 +112,13 @@ async function readRunConfig(run: string): Promise<RunConfig | undefined> {
   const { config: path } = runPaths(run);
   try {
     const config = JSON.parse(await readFile(path, 'utf8')) as RunConfig;
-    if (typeof config.options === 'object' && typeof config.model === 'object' && config.dataset) return config;
+    if (typeof config.options === 'object' && typeof config.model === 'object' && config.dataset)
+      return config;
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-    throw new UserError(`${path}: expected the config.json of a run, got ${messageOf(error)}; give another --output-dir`);
+    throw new UserError(
+      `${path}: expected the config.json of a run, got ${messageOf(error)}; give another --output-dir`,
+    );
   }
   throw new UserError(`${path}: expected the config.json of a run of mae; give another --output-dir`);
 }

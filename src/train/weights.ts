@@ -46,7 +46,9 @@ function modelInfo({ metadata, path }: SafetensorsFile): ModelInfo {
     step: Number(metadata['step']),
   };
   if (!(info.maskRatio > 0 && info.maskRatio < 1) || !Number.isSafeInteger(info.step)) {
-    throw new UserError(`checkpoint: expected mask_ratio and step in the description of ${path}; it is damaged`);
+    throw new UserError(
+      `checkpoint: expected mask_ratio and step in the description of ${path}; it is damaged`,
+    );
   }
   return info;
 }
@@ -62,7 +64,10 @@ export interface Weights extends ModelInfo {
  *
  * @param specsOf the parameters wanted of a model of that size; all of them have to be there.
  */
-export async function loadWeights(given: string, specsOf: (config: ModelConfig) => ParameterSpec[]): Promise<Weights> {
+export async function loadWeights(
+  given: string,
+  specsOf: (config: ModelConfig) => ParameterSpec[],
+): Promise<Weights> {
   const { modelPath } = await resolveCheckpoint(given);
   return withSafetensors(modelPath, async (file) => {
     const info = modelInfo(file);
@@ -88,12 +93,16 @@ export function checkParameters(
     }
   }
   if (problems.length === 0) return;
-  const shown = problems.slice(0, 10).join('; ') + (problems.length > 10 ? `; and ${problems.length - 10} more` : '');
+  const shown =
+    problems.slice(0, 10).join('; ') + (problems.length > 10 ? `; and ${problems.length - 10} more` : '');
   throw new UserError(`checkpoint: ${file.path} does not fit the model: ${shown}`);
 }
 
 /** Opens a file for the time of `use`. */
-export async function withSafetensors<T>(path: string, use: (file: SafetensorsFile) => Promise<T>): Promise<T> {
+export async function withSafetensors<T>(
+  path: string,
+  use: (file: SafetensorsFile) => Promise<T>,
+): Promise<T> {
   const file = await openSafetensors(path);
   try {
     return await use(file);

@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto';
 import { type ArtifactOptions, buildArtifacts } from '../../src/artifact/build.js';
 import type { ModelConfig } from '../../src/model/config.js';
 
-const [config, options] = process.argv.slice(2).map((text) => JSON.parse(text)) as [ModelConfig, ArtifactOptions];
+const [config, options] = process.argv.slice(2).map((text) => JSON.parse(text)) as [
+  ModelConfig,
+  ArtifactOptions,
+];
 // nodes made before must not show in the bytes
 buildArtifacts(config, { ...options, batchSize: options.batchSize + 1 });
 const files = [...buildArtifacts(config, options).files];

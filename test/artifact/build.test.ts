@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -53,8 +62,13 @@ function compile(file: string): string {
 describe('the bytes', () => {
   test('are the same in another process', () => {
     const argv = [compile('build-child.ts'), JSON.stringify(config), JSON.stringify(options)];
-    const child = JSON.parse(execFileSync(process.execPath, argv, { encoding: 'utf8' })) as Record<string, string>;
-    const here = Object.fromEntries([...buildArtifacts(config, options).files].map(([name, b]) => [name, sha256(b)]));
+    const child = JSON.parse(execFileSync(process.execPath, argv, { encoding: 'utf8' })) as Record<
+      string,
+      string
+    >;
+    const here = Object.fromEntries(
+      [...buildArtifacts(config, options).files].map(([name, b]) => [name, sha256(b)]),
+    );
     expect(Object.keys(here)).toHaveLength(4);
     expect(child).toEqual(here);
   });
@@ -66,7 +80,9 @@ describe('the bytes', () => {
     ['accumulation', { accumulate: true }],
   ])('differ for another %s', (_, other) => {
     const file = 'training_model.onnx';
-    const [one, two] = [options, { ...options, ...other }].map((o) => buildArtifacts(config, o).files.get(file)!);
+    const [one, two] = [options, { ...options, ...other }].map(
+      (o) => buildArtifacts(config, o).files.get(file)!,
+    );
     expect(sha256(one!)).not.toBe(sha256(two!));
   });
 });
@@ -75,7 +91,10 @@ describe('the manifest', () => {
   const { manifest, files } = buildArtifacts(config, options);
   const portsOf = (file: string) => {
     const { graph } = onnxProto.onnx.ModelProto.decode(files.get(file)!);
-    return { inputs: graph!.input!.map(({ name }) => name!), outputs: graph!.output!.map(({ name }) => name!) };
+    return {
+      inputs: graph!.input!.map(({ name }) => name!),
+      outputs: graph!.output!.map(({ name }) => name!),
+    };
   };
 
   test('states what the graphs are', () => {
@@ -91,14 +110,20 @@ describe('the manifest', () => {
       accumulate: false,
       optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 },
     });
-    expect(buildArtifacts(config, { ...options, accumulate: true, normPixLoss: false }).manifest).toMatchObject({
+    expect(
+      buildArtifacts(config, { ...options, accumulate: true, normPixLoss: false }).manifest,
+    ).toMatchObject({
       accumulate: true,
       normPixLoss: false,
     });
   });
 
   test('has the size and hash of each graph', () => {
-    expect(Object.keys(manifest.files)).toEqual(['training_model.onnx', 'eval_model.onnx', 'optimizer_model.onnx']);
+    expect(Object.keys(manifest.files)).toEqual([
+      'training_model.onnx',
+      'eval_model.onnx',
+      'optimizer_model.onnx',
+    ]);
     for (const [name, description] of Object.entries(manifest.files)) {
       const bytes = files.get(name)!;
       expect(description, name).toEqual({ bytes: bytes.byteLength, sha256: sha256(bytes) });
@@ -131,7 +156,9 @@ describe('the manifest', () => {
   test('graphs that accumulate also take a running gradient for each trained parameter', () => {
     const { files } = buildArtifacts(config, { ...options, accumulate: true });
     const { graph } = onnxProto.onnx.ModelProto.decode(files.get('training_model.onnx')!);
-    const running = graph!.input!.map(({ name }) => name!).filter((name) => name.endsWith('.accumulation.buffer'));
+    const running = graph!
+      .input!.map(({ name }) => name!)
+      .filter((name) => name.endsWith('.accumulation.buffer'));
     const trained = maeParameters(config).filter(({ group }) => group !== 'fixed');
     expect(running.sort()).toEqual(trained.map(({ name }) => `${name}_grad.accumulation.buffer`).sort());
   });
@@ -147,7 +174,8 @@ describe('the manifest', () => {
     const target = join(folder, 'new', 'artifacts');
     writeArtifacts({ manifest, files }, target);
     expect(readdirSync(target).sort()).toEqual([...files.keys()].sort());
-    for (const [name, bytes] of files) expect(new Uint8Array(readFileSync(join(target, name)))).toEqual(new Uint8Array(bytes));
+    for (const [name, bytes] of files)
+      expect(new Uint8Array(readFileSync(join(target, name)))).toEqual(new Uint8Array(bytes));
     expect(readManifest(target)).toEqual(manifest);
   });
 
@@ -181,32 +209,39 @@ describe('the manifest', () => {
 });
 
 describe('the arena', () => {
-  test.each(['mae_vit_nano_patch8_64', 'mae_vit_base_patch16'])('%s: aligned, disjoint, whole chunks', (name) => {
-    const model = name === 'mae_vit_nano_patch8_64' ? loadModelConfig(name) : { ...config, embedDim: 264 };
-    const { arena, parameters } = buildArtifacts(model, options).manifest;
-    const ranges = { decayed: [0, arena.decayed], notDecayed: [arena.decayed, arena.trained], fixed: [arena.trained, arena.total] };
-    let used = 0;
-    for (const { name, shape, group, offset } of parameters) {
-      const size = shape.reduce((product, axis) => product * axis, 1);
-      const [start, end] = ranges[group] as [number, number];
-      expect((offset * 4) % 64, name).toBe(0);
-      expect(offset, name).toBeGreaterThanOrEqual(start);
-      expect(offset + size, name).toBeLessThanOrEqual(end);
-      used += size;
-    }
-    const ordered = [...parameters].sort((a, b) => a.offset - b.offset);
-    for (const [i, { offset, name }] of ordered.slice(1).entries()) {
-      const before = ordered[i]!;
-      const end = before.offset + before.shape.reduce((product, axis) => product * axis, 1);
-      expect(offset, `${before.name} ends before ${name}`).toBeGreaterThanOrEqual(end);
-    }
-    expect(arena.chunk).toBeGreaterThan(0);
-    expect(arena.decayed % arena.chunk).toBe(0);
-    expect(arena.trained % arena.chunk).toBe(0);
-    expect(arena.total).toBeGreaterThanOrEqual(used);
-    // padding: less than a chunk for each trained group and a line for each tensor
-    expect(arena.total - used).toBeLessThan(2 * arena.chunk + 16 * (parameters.length + 1));
-  });
+  test.each(['mae_vit_nano_patch8_64', 'mae_vit_base_patch16'])(
+    '%s: aligned, disjoint, whole chunks',
+    (name) => {
+      const model = name === 'mae_vit_nano_patch8_64' ? loadModelConfig(name) : { ...config, embedDim: 264 };
+      const { arena, parameters } = buildArtifacts(model, options).manifest;
+      const ranges = {
+        decayed: [0, arena.decayed],
+        notDecayed: [arena.decayed, arena.trained],
+        fixed: [arena.trained, arena.total],
+      };
+      let used = 0;
+      for (const { name, shape, group, offset } of parameters) {
+        const size = shape.reduce((product, axis) => product * axis, 1);
+        const [start, end] = ranges[group] as [number, number];
+        expect((offset * 4) % 64, name).toBe(0);
+        expect(offset, name).toBeGreaterThanOrEqual(start);
+        expect(offset + size, name).toBeLessThanOrEqual(end);
+        used += size;
+      }
+      const ordered = [...parameters].sort((a, b) => a.offset - b.offset);
+      for (const [i, { offset, name }] of ordered.slice(1).entries()) {
+        const before = ordered[i]!;
+        const end = before.offset + before.shape.reduce((product, axis) => product * axis, 1);
+        expect(offset, `${before.name} ends before ${name}`).toBeGreaterThanOrEqual(end);
+      }
+      expect(arena.chunk).toBeGreaterThan(0);
+      expect(arena.decayed % arena.chunk).toBe(0);
+      expect(arena.trained % arena.chunk).toBe(0);
+      expect(arena.total).toBeGreaterThanOrEqual(used);
+      // padding: less than a chunk for each trained group and a line for each tensor
+      expect(arena.total - used).toBeLessThan(2 * arena.chunk + 16 * (parameters.length + 1));
+    },
+  );
 });
 
 describe('checkedKeptCount', () => {

@@ -12,7 +12,9 @@ import { readMaeGolden } from '../support/mae-golden.js';
 test('the exported file holds its weights, says what it is and runs', async () => {
   const golden = readMaeGolden('mae-small');
   const { config } = golden;
-  const parameters = new Map(encoderParameters(config).map(({ name }) => [name, float32(golden.tensor(name))]));
+  const parameters = new Map(
+    encoderParameters(config).map(({ name }) => [name, float32(golden.tensor(name))]),
+  );
   const folder = mkdtempSync(join(tmpdir(), 'mae-encoder-'));
   try {
     const path = join(folder, 'encoder.onnx');

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildArtifacts } from '../../src/artifact/build.js';
 import { trainingModelFile } from '../../src/artifact/manifest.js';
-import { sizeOf } from '../../src/util/shape.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import type { HostArray, Tensor } from '../../src/runtime/tensor.js';
+import { sizeOf } from '../../src/util/shape.js';
 import { relativeError } from '../support/allclose.js';
 import { readMaeGolden } from '../support/mae-golden.js';
 import { randomBytes, randomShuffle } from '../support/random.js';

@@ -44,7 +44,11 @@ describe('parseModelConfig', () => {
     ['no object', [valid], /expected a JSON object with inputSize, patchSize/],
     ['null', null, /expected a JSON object/],
     ['an unknown field', { ...valid, patch_size: 8 }, /unknown field "patch_size"; expected inputSize/],
-    ['a field left out', { ...valid, depth: undefined }, /expected "depth" to be a positive number, got undefined/],
+    [
+      'a field left out',
+      { ...valid, depth: undefined },
+      /expected "depth" to be a positive number, got undefined/,
+    ],
     ['a string', { ...valid, depth: '2' }, /expected "depth" to be a positive number, got "2"/],
     ['zero', { ...valid, numHeads: 0 }, /expected "numHeads" to be a positive number, got 0/],
     ['a fraction', { ...valid, depth: 1.5 }, /expected "depth" to be a positive number, got 1.5/],
@@ -59,13 +63,21 @@ describe('parseModelConfig', () => {
       { ...valid, inputSize: 30 },
       /expected an input size divisible by the patch size 8, got 30; use --input-size 32/,
     ],
-    ['heads that do not divide', { ...valid, numHeads: 5 }, /expected embedDim divisible by its 5 heads and by 4 .*, got 48/],
+    [
+      'heads that do not divide',
+      { ...valid, numHeads: 5 },
+      /expected embedDim divisible by its 5 heads and by 4 .*, got 48/,
+    ],
     [
       'a width without 2-D positions',
       { ...valid, decoderEmbedDim: 30, decoderNumHeads: 3 },
       /expected decoderEmbedDim divisible by its 3 heads and by 4 .*, got 30/,
     ],
-    ['an MLP of a fractional width', { ...valid, mlpRatio: 1.01 }, /expected mlpRatio × width to be whole, got 1.01/],
+    [
+      'an MLP of a fractional width',
+      { ...valid, mlpRatio: 1.01 },
+      /expected mlpRatio × width to be whole, got 1.01/,
+    ],
   ])('refuses %s', (_, value, message) => {
     const error = errorOf(() => parseModelConfig(value, 'model.json'));
     expect(error.message).toMatch(message);

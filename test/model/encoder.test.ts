@@ -2,9 +2,9 @@
 import ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encoderGraph, latentGraph, type Pool } from '../../src/artifact/graphs.js';
+import { expandDefinitions } from '../../src/lowering/expand.js';
 import { patchCount } from '../../src/model/config.js';
 import { encoderParameters } from '../../src/model/parameters.js';
-import { expandDefinitions } from '../../src/lowering/expand.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import '../support/allclose.js';
@@ -22,7 +22,10 @@ describe.each(maeGoldens)('%s', (name) => {
   beforeAll(async () => {
     runtime = new Runtime({ threads: 1 });
     const inOrder = BigInt64Array.from({ length: batch * (tokens - 1) }, (_, i) => BigInt(i % (tokens - 1)));
-    const results = await runGraph(runtime, latentGraph(config, batch), { ...golden.inputs, ids_shuffle: inOrder });
+    const results = await runGraph(runtime, latentGraph(config, batch), {
+      ...golden.inputs,
+      ids_shuffle: inOrder,
+    });
     hidden = results['latent']!;
   });
   afterAll(() => runtime.release());
@@ -46,7 +49,10 @@ describe.each(maeGoldens)('%s', (name) => {
       shape: spec.shape,
       data: goldenNumbers(golden, spec.name),
     }));
-    const bytes = encodeModel(expandDefinitions(encoderGraph(config, pool)), { initializers, batchAxis: 'batch' });
+    const bytes = encodeModel(expandDefinitions(encoderGraph(config, pool)), {
+      initializers,
+      batchAxis: 'batch',
+    });
     const session = await ort.InferenceSession.create(bytes);
     expect(session.inputNames).toEqual(['pixel_values']);
     const pixels = new ort.Tensor('float32', pixelValues(count), [count, 3, side, side]);

@@ -110,7 +110,9 @@ describe.each(maeGoldens)('%s', (name) => {
     // the keys' third of a qkv bias is zero in exact arithmetic: softmax ignores a shift
     if (parameter.endsWith('qkv.bias')) {
       const width = ours.length / 3;
-      expect(ours.subarray(width, 2 * width), parameter).toBeAllclose(new Float32Array(width), { atol: 1e-7 });
+      expect(ours.subarray(width, 2 * width), parameter).toBeAllclose(new Float32Array(width), {
+        atol: 1e-7,
+      });
     }
   });
 

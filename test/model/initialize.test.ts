@@ -46,7 +46,9 @@ describe('initialize', () => {
   test('the two tokens are normal with a deviation of 0.02', () => {
     // 50 seeds: one token is too short to tell
     for (const name of ['cls_token', 'mask_token']) {
-      const numbers = Float32Array.from(Array.from({ length: 50 }, (_, seed) => [...parameter(name, seed)]).flat());
+      const numbers = Float32Array.from(
+        Array.from({ length: 50 }, (_, seed) => [...parameter(name, seed)]).flat(),
+      );
       const { mean, deviation, largest } = statistics(numbers);
       expect(Math.abs(mean)).toBeLessThan((4 * 0.02) / Math.sqrt(numbers.length));
       expect(Math.abs(deviation / 0.02 - 1)).toBeLessThan(4 / Math.sqrt(2 * numbers.length));
@@ -57,7 +59,8 @@ describe('initialize', () => {
   test('norms start at 1 and 0, biases at 0, and every number is set', () => {
     for (const { name } of specs) {
       const numbers = parameter(name);
-      if (/norm\d?\.weight$/.test(name)) expect(numbers, name).toEqual(new Float32Array(numbers.length).fill(1));
+      if (/norm\d?\.weight$/.test(name))
+        expect(numbers, name).toEqual(new Float32Array(numbers.length).fill(1));
       else if (name.endsWith('.bias') && !name.startsWith('patch_embed')) {
         expect(numbers, name).toEqual(new Float32Array(numbers.length));
       } else {

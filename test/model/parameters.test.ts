@@ -1,13 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import type { ModelConfig } from '../../src/model/config.js';
-import { decoderParameters, encoderParameters, maeParameters, type ParameterSpec } from '../../src/model/parameters.js';
+import {
+  decoderParameters,
+  encoderParameters,
+  maeParameters,
+  type ParameterSpec,
+} from '../../src/model/parameters.js';
 import { sinCosPositions } from '../../src/model/positions.js';
 import { loadModelConfig, presetNames } from '../../src/model/presets.js';
 import { sizeOf } from '../../src/util/shape.js';
 import '../support/allclose.js';
 import { float32, readGoldenTensors } from '../support/goldens.js';
 
-const count = (specs: readonly ParameterSpec[]): number => specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+const count = (specs: readonly ParameterSpec[]): number =>
+  specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 
 /** Numbers of the model by the paper's architecture: D and E the widths, P the numbers in a patch, L the patches. */
 function countByFormula(config: ModelConfig): number {
@@ -38,7 +44,16 @@ describe('presets', () => {
 
   test.each(Object.entries(presets))('%s has its published sizes', (name, sizes) => {
     const config = loadModelConfig(name);
-    const { inputSize, patchSize, embedDim, depth, numHeads, decoderEmbedDim, decoderDepth, decoderNumHeads } = config;
+    const {
+      inputSize,
+      patchSize,
+      embedDim,
+      depth,
+      numHeads,
+      decoderEmbedDim,
+      decoderDepth,
+      decoderNumHeads,
+    } = config;
     expect([
       inputSize,
       patchSize,
@@ -126,7 +141,9 @@ describe('sinCosPositions', () => {
     expect(table).toHaveLength((1 + rows * columns) * width);
     // row 1, column 2: patch 5, ω = 1 and 0.01
     expect(table.subarray(6 * width)).toBeAllclose(
-      [2, 0.02].map(Math.sin).concat([2, 0.02].map(Math.cos), [1, 0.01].map(Math.sin), [1, 0.01].map(Math.cos)),
+      [2, 0.02]
+        .map(Math.sin)
+        .concat([2, 0.02].map(Math.cos), [1, 0.01].map(Math.sin), [1, 0.01].map(Math.cos)),
       { rtol: 1e-6 },
     );
   });

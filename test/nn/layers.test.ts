@@ -33,7 +33,9 @@ const shapes: Record<string, Shape> = {
   'a.proj.bias': [width],
 };
 const values = new Map(Object.entries(shapes).map(([name, shape]) => [name, input(name, 'float64', shape)]));
-const arrays = Object.fromEntries(Object.entries(shapes).map(([name, shape], i) => [name, randomNormal(3, shape, i)]));
+const arrays = Object.fromEntries(
+  Object.entries(shapes).map(([name, shape], i) => [name, randomNormal(3, shape, i)]),
+);
 const p = (name: string): Value => values.get(name)!;
 const tight = { rtol: 1e-12, atol: 1e-12 };
 

@@ -54,7 +54,11 @@ function decode(bytes: Uint8Array) {
 
 function describeValue({ name, type }: onnxProto.onnx.IValueInfoProto) {
   const { elemType, shape } = type!.tensorType!;
-  return { name, type: DataType[elemType!], shape: shape!.dim!.map((dim) => dim.dimParam || Number(dim.dimValue)) };
+  return {
+    name,
+    type: DataType[elemType!],
+    shape: shape!.dim!.map((dim) => dim.dimParam || Number(dim.dimValue)),
+  };
 }
 
 /** y = 2·table[ids]·weightᵀ, with a table of pixels. */
@@ -136,8 +140,20 @@ describe('the model', () => {
   test('has nodes with attributes of the types that ONNX wants', () => {
     const { nodes, graph } = decode(encodeModel(lookup()));
     expect(nodes).toEqual([
-      { op: 'Gather', domain: '', inputs: ['table', 'ids'], outputs: ['Gather_0'], attributes: { axis: { int: 0 } } },
-      { op: 'Cast', domain: '', inputs: ['Gather_0'], outputs: ['Cast_1'], attributes: { to: { int: DataType.FLOAT } } },
+      {
+        op: 'Gather',
+        domain: '',
+        inputs: ['table', 'ids'],
+        outputs: ['Gather_0'],
+        attributes: { axis: { int: 0 } },
+      },
+      {
+        op: 'Cast',
+        domain: '',
+        inputs: ['Gather_0'],
+        outputs: ['Cast_1'],
+        attributes: { to: { int: DataType.FLOAT } },
+      },
       {
         op: 'Gemm',
         domain: '',
@@ -154,7 +170,9 @@ describe('the model', () => {
     const ids = input('ids', 'int64', [2]);
     const row = input('row', 'float32', [3]);
     const y = scatterAdd([4, 3], ids, layerNormalization(x, row, row, 1e-6));
-    const { nodes } = decode(encodeModel({ name: 'g', inputs: [x, ids, row], outputs: [{ name: 'y', value: y }] }));
+    const { nodes } = decode(
+      encodeModel({ name: 'g', inputs: [x, ids, row], outputs: [{ name: 'y', value: y }] }),
+    );
     const norm = nodes.find(({ op }) => op === 'LayerNormalization')!;
     expect(norm.attributes).toEqual({ axis: { int: -1 }, epsilon: { float: Math.fround(1e-6) } });
     expect(norm.outputs).toHaveLength(3);
@@ -170,8 +188,12 @@ describe('constants', () => {
     const column = constant('float32', [2, 1], Float32Array.of(2, 2));
     const y = mul(add(add(x, twos()), twos()), column);
     const z = reshape(scale(scale(y, 2), 2), [4]);
-    const { graph, nodes } = decode(encodeModel({ name: 'g', inputs: [x], outputs: [{ name: 'z', value: z }] }));
-    expect(graph.initializer!.map(({ name, dataType, dims }) => [name, DataType[dataType!], dims!.map(Number)])).toEqual([
+    const { graph, nodes } = decode(
+      encodeModel({ name: 'g', inputs: [x], outputs: [{ name: 'z', value: z }] }),
+    );
+    expect(
+      graph.initializer!.map(({ name, dataType, dims }) => [name, DataType[dataType!], dims!.map(Number)]),
+    ).toEqual([
       ['constant_0', 'FLOAT', [2]],
       ['constant_1', 'FLOAT', [2, 1]],
       ['constant_2', 'FLOAT', []],

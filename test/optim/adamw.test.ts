@@ -1,7 +1,7 @@
 /** The optimizer graph against ten steps of torch.optim.AdamW in float64: `test/goldens/adamw`. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeModel } from '../../src/onnx/encode.js';
-import { adamWGraph, adamWScalarNames, type AdamWScalars, adamWScalars } from '../../src/optim/adamw.js';
+import { type AdamWScalars, adamWGraph, adamWScalarNames, adamWScalars } from '../../src/optim/adamw.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { alignedFloat32Array } from '../../src/runtime/tensor.js';
 import '../support/allclose.js';
@@ -45,7 +45,9 @@ function optimizerOf(size: number, inPlace: boolean) {
   const session = runtime.createSession(encodeModel(adamWGraph(size, options)));
   const vector = () => alignedFloat32Array(size);
   const state = { param: vector(), grad: vector(), exp_avg: vector(), exp_avg_sq: vector() };
-  const updated = inPlace ? state : { param: vector(), grad: vector(), exp_avg: vector(), exp_avg_sq: vector() };
+  const updated = inPlace
+    ? state
+    : { param: vector(), grad: vector(), exp_avg: vector(), exp_avg_sq: vector() };
   const scalars = Object.values(adamWScalarNames).map((name) => [name, new Float32Array(1)] as const);
   const tensors = (part: Record<string, Float32Array>, suffix = '') =>
     Object.entries(part).map(([name, data]) => [name + suffix, runtime.tensor(data, [size])] as const);
@@ -91,7 +93,10 @@ describe.each([
         const reference = `${variant}.f64.${group}`;
         const tolerance = { rtol: 2e-6, atol: 2e-7 };
         expect(optimizer.state.param, `step ${step}`).toBeAllclose(atStep(reference, step), tolerance);
-        expect(optimizer.state.exp_avg, `step ${step}`).toBeAllclose(atStep(`${reference}_exp_avg`, step), tolerance);
+        expect(optimizer.state.exp_avg, `step ${step}`).toBeAllclose(
+          atStep(`${reference}_exp_avg`, step),
+          tolerance,
+        );
         expect(optimizer.state.exp_avg_sq, `step ${step}`).toBeAllclose(
           atStep(`${reference}_exp_avg_sq`, step),
           tolerance,

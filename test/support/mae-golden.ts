@@ -25,7 +25,9 @@ export interface MaeGolden {
 }
 
 export function readMaeGolden(name: (typeof maeGoldens)[number]): MaeGolden {
-  const json = readGoldenJson<Record<string, number> & { normPixLoss: boolean; mean: number[]; std: number[] }>(name);
+  const json = readGoldenJson<
+    Record<string, number> & { normPixLoss: boolean; mean: number[]; std: number[] }
+  >(name);
   const tensor = readGoldenTensors(name);
   const config: ModelConfig = {
     inputSize: json['imageSize']!,

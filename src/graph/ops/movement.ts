@@ -1,4 +1,11 @@
-import { broadcastShapes, formatShape, normalizeAxis, type Shape, sameShape, sizeOf } from '../../util/shape.js';
+import {
+  broadcastShapes,
+  formatShape,
+  normalizeAxis,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from '../../util/shape.js';
 import { intVector, scalarLike } from '../constant.js';
 import { createNode, type DType, formatType, type Value } from '../graph.js';
 
@@ -39,8 +46,15 @@ export function reshape(x: Value, shape: Shape): Value {
 /** Axes in the order of `perm`: axis i of the result is axis perm[i] of x. */
 export function transpose(x: Value, perm: readonly number[]): Value {
   const valid = perm.length === x.shape.length && [...perm].sort((a, b) => a - b).every((p, i) => p === i);
-  if (!valid) throw new RangeError(`Transpose: expected a permutation of the axes of ${formatType(x)}, got [${perm}]`);
-  return one('Transpose', [x], { perm }, x.type, perm.map((axis) => x.shape[axis]!));
+  if (!valid)
+    throw new RangeError(`Transpose: expected a permutation of the axes of ${formatType(x)}, got [${perm}]`);
+  return one(
+    'Transpose',
+    [x],
+    { perm },
+    x.type,
+    perm.map((axis) => x.shape[axis]!),
+  );
 }
 
 /** x[start:end] along one axis. */
@@ -73,7 +87,9 @@ export function split(x: Value, sizes: readonly number[], axis: number): readonl
   axis = normalizeAxis(axis, x.shape.length, 'Split');
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (total !== x.shape[axis]) {
-    throw new RangeError(`Split: expected sizes that sum to ${x.shape[axis]}, the size of axis ${axis}, got ${total}`);
+    throw new RangeError(
+      `Split: expected sizes that sum to ${x.shape[axis]}, the size of axis ${axis}, got ${total}`,
+    );
   }
   const outputs = sizes.map((size) => ({ type: x.type, shape: x.shape.with(axis, size) }));
   return createNode('Split', [x, intVector(sizes)], { axis }, outputs);
@@ -81,7 +97,8 @@ export function split(x: Value, sizes: readonly number[], axis: number): readonl
 
 /** Rows of x picked by int64 indices: result[i…, …] = x[indices[i…], …]. */
 export function gather(x: Value, indices: Value): Value {
-  if (indices.type !== 'int64') throw new TypeError(`Gather: expected int64 indices, got ${formatType(indices)}`);
+  if (indices.type !== 'int64')
+    throw new TypeError(`Gather: expected int64 indices, got ${formatType(indices)}`);
   return one('Gather', [x, indices], { axis: 0 }, x.type, [...indices.shape, ...x.shape.slice(1)]);
 }
 
@@ -90,7 +107,9 @@ export function expand(x: Value, shape: Shape): Value {
   if (sameShape(x.shape, shape)) return x;
   const result = broadcastShapes(x.shape, shape);
   if (result === undefined || !sameShape(result, shape)) {
-    throw new RangeError(`Expand: expected a tensor that broadcasts to ${formatShape(shape)}, got ${formatType(x)}`);
+    throw new RangeError(
+      `Expand: expected a tensor that broadcasts to ${formatShape(shape)}, got ${formatType(x)}`,
+    );
   }
   return one('Expand', [x, intVector(shape)], {}, x.type, shape);
 }
@@ -105,7 +124,13 @@ export function pad(x: Value, axis: number, before: number, after: number): Valu
 
 /** A tensor of zeros, as a broadcast scalar. */
 export function zeros(type: DType, shape: Shape): Value {
-  return expand(reshape(scalarLike({ type }, 0), shape.map(() => 1)), shape);
+  return expand(
+    reshape(
+      scalarLike({ type }, 0),
+      shape.map(() => 1),
+    ),
+    shape,
+  );
 }
 
 /** Zeros of `shape` with updates[i…] added to row indices[i…]; rows named more than once add up. */
