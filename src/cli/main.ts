@@ -39,11 +39,11 @@ export async function main(args: string[]): Promise<void> {
     .version(version)
     .strict()
     .recommendCommands()
-    .demandCommand(1, 'Name a command; mae --help lists them.')
+    .demandCommand(1, 'Name a command')
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UserError(`${message} (mae ${args[0] ?? ''} --help lists what there is)`);
+      throw error ?? new UserError(`${message} (${nameOf(args)} --help lists what there is)`);
     });
   for (const [usage, description, load] of commands) {
     cli.command(
@@ -64,7 +64,17 @@ export async function main(args: string[]): Promise<void> {
   }
 }
 
+/** `mae`, or `mae <command>` where the arguments name one. */
+function nameOf([first = '']: string[]): string {
+  return commands.some(([usage]) => usage.split(' ')[0] === first) ? `mae ${first}` : 'mae';
+}
+
 function report(error: unknown): void {
-  if (error instanceof UserError) console.error(`mae: ${error.message.replaceAll('\n', ' ')}`);
+  if (isForUser(error)) console.error(`mae: ${error.message.replaceAll('\n', ' ')}`);
   else console.error('internal:', error);
+}
+
+/** yargs throws its own complaints, and those of a flag's `coerce`, as errors of a class that it does not export. */
+function isForUser(error: unknown): error is Error {
+  return error instanceof UserError || (error instanceof Error && error.name === 'YError');
 }
