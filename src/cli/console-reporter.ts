@@ -1,4 +1,4 @@
-import { Presets, SingleBar } from 'cli-progress';
+import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { Manifest } from '../artifact/manifest.js';
 import type { SkippedImage } from '../data/loader.js';
 import type { PretrainOptions } from '../train/options.js';
@@ -11,7 +11,9 @@ import { parameterCount } from './estimates.js';
 export class ConsoleReporter implements PretrainObserver {
   readonly #options: PretrainOptions;
   readonly #plan: Plan;
-  readonly #bar: SingleBar | undefined;
+  /** A stack of one bar, for only a stack can write lines above itself. */
+  readonly #bars: MultiBar | undefined;
+  #bar: SingleBar | undefined;
 
   constructor(
     options: PretrainOptions,
@@ -32,7 +34,7 @@ export class ConsoleReporter implements PretrainObserver {
     );
     if (resumeFrom !== undefined) say(`continuing from ${resumeFrom}`);
     if (process.stderr.isTTY) {
-      this.#bar = new SingleBar(
+      this.#bars = new MultiBar(
         {
           stream: process.stderr,
           format:
@@ -49,7 +51,7 @@ export class ConsoleReporter implements PretrainObserver {
   }
 
   started(step: number, totalSteps: number): void {
-    this.#bar?.start(totalSteps, step, { epoch: '-', loss: '-', lr: '-', speed: '-' });
+    this.#bar = this.#bars?.create(totalSteps, step, { epoch: '-', loss: '-', lr: '-', speed: '-' });
   }
 
   stepped(line: TrainLine, isLogged: boolean): void {
@@ -70,13 +72,13 @@ export class ConsoleReporter implements PretrainObserver {
   }
 
   validated(epoch: number, loss: number): void {
-    this.#above(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
+    this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
   }
 
   saved(): void {}
 
   skipped({ path, reason }: SkippedImage): void {
-    this.#above(`skipped ${path}: ${reason}`);
+    this.note(`skipped ${path}: ${reason}`);
   }
 
   /** The last words of a run that came to its end or was asked to stop. */
@@ -88,13 +90,16 @@ export class ConsoleReporter implements PretrainObserver {
   }
 
   close(): void {
-    if (this.#bar?.isActive) this.#bar.stop();
+    if (!this.#bars?.isActive) return;
+    this.#bars.update(); // writes what was logged; a stack that stops forgets it
+    this.#bars.stop();
+    this.#bar = undefined;
   }
 
   /** A line above the progress bar. */
-  #above(line: string): void {
-    // erases the bar, which draws itself again below
-    say(this.#bar === undefined ? line : `\r\x1b[K${line}`);
+  note(line: string): void {
+    if (this.#bar === undefined) say(line);
+    else this.#bars?.log(`${line}\n`);
   }
 }
 

@@ -175,9 +175,14 @@ function readConfigFile(path: string): Record<string, unknown> {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new UserError(`--config: expected a JSON object of options in ${path}`);
   }
-  for (const key of Object.keys(options)) {
-    if (key === 'config' || !(key in pretrainFlags)) {
+  for (const [key, option] of Object.entries(options)) {
+    if (key === 'config' || !Object.hasOwn(pretrainFlags, key)) {
       throw new UserError(`--config: ${path} has an unknown option "${key}"; mae pretrain --help lists them`);
+    }
+    // yargs takes any text for false
+    const { type } = pretrainFlags[key as keyof typeof pretrainFlags] as Options;
+    if (type === 'boolean' && typeof option !== 'boolean') {
+      throw new UserError(`--${key}: expected true or false in ${path}, got ${JSON.stringify(option)}`);
     }
   }
   return options as Record<string, unknown>;

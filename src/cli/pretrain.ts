@@ -2,7 +2,6 @@ import { buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { runPaths } from '../checkpoint/run-directory.js';
 import { claimRunDirectory } from '../checkpoint/run-lock.js';
-import { indexImageFolder } from '../data/image-folder.js';
 import { learningRate } from '../optim/schedule.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
@@ -11,6 +10,7 @@ import { type PretrainResult, pretrain } from '../train/pretrain.js';
 import { describeRun, findResume, writeRunConfig } from '../train/run.js';
 import { ConsoleReporter } from './console-reporter.js';
 import { checkMemory, estimateMemory, formatGiB, parameterCount } from './estimates.js';
+import { openImageFolder } from './image-folders.js';
 import { modelOf } from './model-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
 import { StopSignal } from './stop-signal.js';
@@ -30,13 +30,13 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   const artifacts = buildArtifacts(model, { ...options, accumulate: options.accumIter > 1 });
   const { manifest } = artifacts;
   checkMemory(estimateMemory(manifest), options.batchSize);
-  const trainImages = await indexImageFolder(options.dataPath);
-  const validationImages =
-    options.valPath === undefined ? undefined : await indexImageFolder(options.valPath);
+  const trainImages = await openImageFolder(options.dataPath);
+  const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
   const runtime = new Runtime({ threads: options.threads });
   const lock = await claimRunDirectory(options.outputDir);
-  const stop = new StopSignal();
+  let reporter: ConsoleReporter | undefined;
+  const stop = new StopSignal((line) => (reporter ? reporter.note(line) : console.error(line)));
   try {
     const dataset = { images: trainImages.length, fingerprint: trainImages.fingerprint };
     const description = describeRun(options, model, dataset, {
@@ -47,7 +47,7 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
     await writeRunConfig(options.outputDir, description);
     const folder = runPaths(options.outputDir).artifacts;
     writeArtifacts(artifacts, folder);
-    const reporter = new ConsoleReporter(options, plan, manifest, trainImages.length, resumeFrom);
+    reporter = new ConsoleReporter(options, plan, manifest, trainImages.length, resumeFrom);
     const inputs = {
       options,
       plan,
@@ -58,14 +58,11 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
       validationImages,
       resumeFrom,
     };
-    try {
-      const result = await pretrain(inputs, reporter, () => stop.received !== undefined);
-      reporter.finished(result, stop.received);
-      return result;
-    } finally {
-      reporter.close();
-    }
+    const result = await pretrain(inputs, reporter, () => stop.received !== undefined);
+    reporter.finished(result, stop.received);
+    return result;
   } finally {
+    reporter?.close();
     stop.off();
     lock.release();
     runtime.release();
@@ -76,7 +73,7 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
 async function printPlan(options: PretrainOptions): Promise<void> {
   const model = modelOf(options);
   const { manifest } = buildArtifacts(model, { ...options, accumulate: options.accumIter > 1 });
-  const images = await indexImageFolder(options.dataPath);
+  const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);
   const memory = estimateMemory(manifest);
   const { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize } = plan;

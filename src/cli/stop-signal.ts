@@ -1,10 +1,13 @@
 /** SIGINT and SIGTERM ask a run to stop after its step; a second one ends the process at once. */
 export class StopSignal {
   received: 'SIGINT' | 'SIGTERM' | undefined;
+  readonly #say: (line: string) => void;
   readonly #onInterrupt = () => this.#receive('SIGINT');
   readonly #onTerminate = () => this.#receive('SIGTERM');
 
-  constructor() {
+  /** @param say shows a line to the person who sent the signal. */
+  constructor(say: (line: string) => void) {
+    this.#say = say;
     process.on('SIGINT', this.#onInterrupt);
     process.on('SIGTERM', this.#onTerminate);
   }
@@ -20,6 +23,6 @@ export class StopSignal {
     if (this.received !== undefined) process.exit(exitCode);
     this.received = signal;
     process.exitCode = exitCode;
-    console.error(`\n${signal}: finishing the step, then saving (once more to stop at once)`);
+    this.#say(`${signal}: finishing the step, then saving (once more to stop at once)`);
   }
 }

@@ -1,5 +1,4 @@
 import { resolve, sep } from 'node:path';
-import { messageOf, UserError } from '../util/errors.js';
 import { readFolderCache, writeFolderCache } from './folder-cache.js';
 import { scanFolder } from './folder-scan.js';
 import { fingerprintOf, type PathList } from './path-list.js';
@@ -85,7 +84,7 @@ export class ImageFolder {
 
 /**
  * Indexes every jpg, jpeg, png, webp, tif and tiff below `root`. With `cacheFile` the index is read from there
- * while no folder has changed, and saved there otherwise. A missing or empty folder is a UserError.
+ * while no folder has changed, and saved there otherwise, if it can be written. A missing or empty folder is a UserError.
  */
 export async function indexImageFolder(
   root: string,
@@ -95,12 +94,7 @@ export async function indexImageFolder(
   const cached = cacheFile ? await readFolderCache(cacheFile, absolute) : undefined;
   if (cached) return new ImageFolder({ root: absolute, paths: cached.paths });
   const scan = await scanFolder(absolute);
-  if (cacheFile) {
-    await writeFolderCache(cacheFile, absolute, scan).catch((error) => {
-      throw new UserError(
-        `image folder: cannot write its index to ${cacheFile}: ${messageOf(error)}; choose another cache file`,
-      );
-    });
-  }
+  // without a cache the next start scans again, and nothing else is lost
+  if (cacheFile) await writeFolderCache(cacheFile, absolute, scan).catch(() => {});
   return new ImageFolder({ root: absolute, paths: scan.paths });
 }

@@ -76,18 +76,17 @@ export class RunLog {
   }
 }
 
+/** Whether a run got as far as its first training line. */
+export async function logHasSteps(path: string): Promise<boolean> {
+  return (await readLog(path)).includes('"type":"train"');
+}
+
 /**
  * Removes what a killed process wrote after the checkpoint that the run goes on from: lines of later steps and
  * a torn last line.
  */
 export async function trimLog(path: string, lastStep: number): Promise<void> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
-    throw error;
-  }
+  const text = await readLog(path);
   const kept = text.split('\n').filter((line) => {
     try {
       const { step } = JSON.parse(line) as { step?: number };
@@ -98,4 +97,13 @@ export async function trimLog(path: string, lastStep: number): Promise<void> {
   });
   const trimmed = kept.map((line) => `${line}\n`).join('');
   if (trimmed !== text) await writeTextAtomically(path, trimmed);
+}
+
+async function readLog(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return '';
+    throw error;
+  }
 }

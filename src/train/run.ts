@@ -5,6 +5,7 @@ import { latestCheckpoint, resolveCheckpoint, runPaths } from '../checkpoint/run
 import type { ModelConfig } from '../model/config.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import type { PretrainOptions } from './options.js';
+import { logHasSteps } from './run-log.js';
 
 /** `config.json` of a run: every resolved option and version. */
 export interface RunConfig {
@@ -55,7 +56,9 @@ export async function findResume(
 ): Promise<string | undefined> {
   const existing = await readRunConfig(outputDir);
   const latest = await latestCheckpoint(outputDir);
-  if (existing !== undefined) {
+  // a run that failed before its first step, for a mistyped path perhaps, does not claim the directory for good
+  const hasRun = latest !== undefined || (await logHasSteps(runPaths(outputDir).log));
+  if (existing !== undefined && hasRun) {
     const differences = compareRuns(existing, config);
     if (differences.length > 0) {
       throw new UserError(
@@ -63,7 +66,7 @@ export async function findResume(
           'or another --output-dir',
       );
     }
-  } else if (latest !== undefined) {
+  } else if (existing === undefined && latest !== undefined) {
     throw new UserError(
       `${outputDir} holds checkpoints but no config.json to tell of which run; give another --output-dir`,
     );
