@@ -15,12 +15,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import onnxProto from 'onnx-proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { layOutArena } from '../../src/artifact/arena-layout.js';
 import { type ArtifactOptions, buildArtifacts, checkedKeptCount } from '../../src/artifact/build.js';
 import { readManifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import { maeParameters } from '../../src/model/parameters.js';
-import { loadModelConfig } from '../../src/model/presets.js';
+import { loadModelConfig, presetNames } from '../../src/model/presets.js';
 import { UserError } from '../../src/util/errors.js';
 
 const config: ModelConfig = {
@@ -209,39 +210,35 @@ describe('the manifest', () => {
 });
 
 describe('the arena', () => {
-  test.each(['mae_vit_nano_patch8_64', 'mae_vit_base_patch16'])(
-    '%s: aligned, disjoint, whole chunks',
-    (name) => {
-      const model = name === 'mae_vit_nano_patch8_64' ? loadModelConfig(name) : { ...config, embedDim: 264 };
-      const { arena, parameters } = buildArtifacts(model, options).manifest;
-      const ranges = {
-        decayed: [0, arena.decayed],
-        notDecayed: [arena.decayed, arena.trained],
-        fixed: [arena.trained, arena.total],
-      };
-      let used = 0;
-      for (const { name, shape, group, offset } of parameters) {
-        const size = shape.reduce((product, axis) => product * axis, 1);
-        const [start, end] = ranges[group] as [number, number];
-        expect((offset * 4) % 64, name).toBe(0);
-        expect(offset, name).toBeGreaterThanOrEqual(start);
-        expect(offset + size, name).toBeLessThanOrEqual(end);
-        used += size;
-      }
-      const ordered = [...parameters].sort((a, b) => a.offset - b.offset);
-      for (const [i, { offset, name }] of ordered.slice(1).entries()) {
-        const before = ordered[i]!;
-        const end = before.offset + before.shape.reduce((product, axis) => product * axis, 1);
-        expect(offset, `${before.name} ends before ${name}`).toBeGreaterThanOrEqual(end);
-      }
-      expect(arena.chunk).toBeGreaterThan(0);
-      expect(arena.decayed % arena.chunk).toBe(0);
-      expect(arena.trained % arena.chunk).toBe(0);
-      expect(arena.total).toBeGreaterThanOrEqual(used);
-      // padding: less than a chunk for each trained group and a line for each tensor
-      expect(arena.total - used).toBeLessThan(2 * arena.chunk + 16 * (parameters.length + 1));
-    },
-  );
+  test.each(presetNames())('%s: aligned, disjoint, whole chunks', (name) => {
+    const { arena, parameters } = layOutArena(maeParameters(loadModelConfig(name)));
+    const ranges = {
+      decayed: [0, arena.decayed],
+      notDecayed: [arena.decayed, arena.trained],
+      fixed: [arena.trained, arena.total],
+    };
+    let used = 0;
+    for (const { name, shape, group, offset } of parameters) {
+      const size = shape.reduce((product, axis) => product * axis, 1);
+      const [start, end] = ranges[group] as [number, number];
+      expect((offset * 4) % 64, name).toBe(0);
+      expect(offset, name).toBeGreaterThanOrEqual(start);
+      expect(offset + size, name).toBeLessThanOrEqual(end);
+      used += size;
+    }
+    const ordered = [...parameters].sort((a, b) => a.offset - b.offset);
+    for (const [i, { offset, name }] of ordered.slice(1).entries()) {
+      const before = ordered[i]!;
+      const end = before.offset + before.shape.reduce((product, axis) => product * axis, 1);
+      expect(offset, `${before.name} ends before ${name}`).toBeGreaterThanOrEqual(end);
+    }
+    expect(arena.chunk).toBeGreaterThan(0);
+    expect(arena.decayed % arena.chunk).toBe(0);
+    expect(arena.trained % arena.chunk).toBe(0);
+    expect(arena.total).toBeGreaterThanOrEqual(used);
+    // padding: less than a chunk for each trained group and a line for each tensor
+    expect(arena.total - used).toBeLessThan(2 * arena.chunk + 16 * (parameters.length + 1));
+  });
 });
 
 describe('checkedKeptCount', () => {

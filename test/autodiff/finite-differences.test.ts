@@ -201,6 +201,11 @@ const cases: Readonly<Record<Op, readonly Case[] | typeof notDifferentiable>> = 
       build: ([x]) => joined(movement.split(x!, [2, 3, 4], 0), [2, 1]),
     },
     {
+      what: 'one of several equal parts used',
+      shapes: [[2, 9]],
+      build: ([x]) => joined(movement.split(x!, [3, 3, 3], 1), [1]),
+    },
+    {
       what: 'the last parts unused',
       shapes: [[9, 2]],
       build: ([x]) => joined(movement.split(x!, [2, 3, 4], 0), [0]),

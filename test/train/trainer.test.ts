@@ -72,6 +72,16 @@ test('four micro-batches in a step give what one batch of all their images gives
   }
 });
 
+/** Bit for bit. */
+function same(a: Float32Array, b: Float32Array): boolean {
+  return (
+    Buffer.compare(
+      Buffer.from(a.buffer, a.byteOffset, a.byteLength),
+      Buffer.from(b.buffer, b.byteOffset, b.byteLength),
+    ) === 0
+  );
+}
+
 /** After the first step the running mean is a tenth of the gradient: β₁ = 0.9. */
 function gradientOf({ expAvg }: ModelState): Float64Array {
   return Float64Array.from(expAvg, (value) => 10 * value);
@@ -90,13 +100,11 @@ test('clipping shortens a longer gradient to the limit and leaves a shorter one'
 
   const clipped = await train(1, 1, { clipGrad: length / 4 });
   expect([clipped.norms[0]!], 'the norm is that before the clipping').toBeAllclose([length], { rtol: 1e-5 });
-  expect(gradientOf(clipped.state)).toBeAllclose(
-    gradient.map((value) => value / 4),
-    { rtol: 1e-5, atol: 1e-8 },
-  );
+  const quarter = gradient.map((value) => value / 4);
+  expect(gradientOf(clipped.state)).toBeAllclose(quarter, { rtol: 1e-5, atol: 1e-8 });
 
   const loose = await train(1, 1, { clipGrad: length * 2 });
-  expect(loose.state.parameters).toEqual(free.state.parameters);
+  expect(same(loose.state.parameters, free.state.parameters)).toBe(true);
 });
 
 test('the norm that clips is that of all micro-batches together', async () => {
@@ -108,8 +116,8 @@ test('the norm that clips is that of all micro-batches together', async () => {
 
 test('training twice gives the same bytes', async () => {
   const [first, second] = [await train(3, 2), await train(3, 2)];
-  expect(second.state.parameters).toEqual(first.state.parameters);
-  expect(second.state.expAvgSq).toEqual(first.state.expAvgSq);
+  expect(same(second.state.parameters, first.state.parameters)).toBe(true);
+  expect(same(second.state.expAvgSq, first.state.expAvgSq)).toBe(true);
 });
 
 test('a checkpoint brings parameters, moments and position back', async () => {
@@ -130,7 +138,7 @@ test('a checkpoint brings parameters, moments and position back', async () => {
 
   const restored = new ModelState(state.manifest);
   expect(await loadCheckpoint(folder, restored)).toEqual(position);
-  expect(restored.parameters).toEqual(state.parameters);
-  expect(restored.expAvg).toEqual(state.expAvg);
-  expect(restored.expAvgSq).toEqual(state.expAvgSq);
+  expect(same(restored.parameters, state.parameters)).toBe(true);
+  expect(same(restored.expAvg, state.expAvg)).toBe(true);
+  expect(same(restored.expAvgSq, state.expAvgSq)).toBe(true);
 });

@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { mae, maeOk, root } from '../support/cli.js';
+
+const commands = [
+  'pretrain',
+  'reconstruct',
+  'export-encoder',
+  'build-artifacts',
+  'sample-data',
+  'demo',
+  'doctor',
+];
+
+/** Flags of a command's help: what stands beside each, as one line. */
+async function helpOf(command: string): Promise<Map<string, string>> {
+  const { stdout } = await maeOk([command, '--help']);
+  const parts = stdout.split(/^ +(?:-\w, )?--/m).slice(1);
+  return new Map(
+    parts.map((part) => {
+      const [name, ...rest] = part.trim().split(/\s+/);
+      return [name!, rest.join(' ')];
+    }),
+  );
+}
+
+test('mae --help names every command and loads none of them', async () => {
+  const times: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const start = performance.now();
+    const { stdout, stderr } = await maeOk(['--help']);
+    times.push(performance.now() - start);
+    for (const command of commands) expect(stdout).toMatch(new RegExp(`^ +mae ${command}\\b`, 'm'));
+    expect(stderr).toBe('');
+  }
+  // 0.3 s on an idle machine; loading ONNX Runtime and the decoders would take several times that
+  expect(Math.min(...times)).toBeLessThan(1000);
+});
+
+test('mae --version is that of package.json', async () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  expect((await maeOk(['--version'])).stdout).toBe(`${version}\n`);
+});
+
+test.each(commands)('mae %s --help describes each flag', async (command) => {
+  const help = await helpOf(command);
+  expect(help.has('help')).toBe(true);
+  for (const [flag, text] of help) expect(text, flag).toMatch(/^[A-Za-z].{7,}/);
+});
+
+test('the flags of pretrain and their defaults', async () => {
+  const help = await helpOf('pretrain');
+  const defaults: Record<string, string | undefined> = {
+    'data-path': undefined,
+    'output-dir': undefined,
+    model: '"mae_vit_large_patch16"',
+    'input-size': undefined,
+    'batch-size': '64',
+    'accum-iter': '1',
+    epochs: '800',
+    'max-steps': undefined,
+    'warmup-epochs': '40',
+    blr: '0.00015',
+    lr: undefined,
+    'min-lr': '0',
+    'weight-decay': '0.05',
+    'mask-ratio': '0.75',
+    'norm-pix-loss': 'true',
+    'clip-grad': undefined,
+    seed: '0',
+    'num-workers': 'one a core, at most 8',
+    threads: 'one a core',
+    resume: '"auto"',
+    init: undefined,
+    'val-path': undefined,
+    'save-every': '1',
+    'save-every-steps': undefined,
+    keep: '3',
+    'log-every': '10',
+    device: '"cpu"',
+    config: undefined,
+    'dry-run': 'false',
+  };
+  expect([...help.keys()].filter((name) => name !== 'help' && name !== 'version').sort()).toEqual(
+    Object.keys(defaults).sort(),
+  );
+  for (const [flag, wanted] of Object.entries(defaults)) {
+    expect(/\[default: (.*?)\]/.exec(help.get(flag)!)?.[1], flag).toBe(wanted);
+  }
+  for (const flag of ['data-path', 'output-dir']) expect(help.get(flag)).toContain('[required]');
+});
+
+test.each<[string, string[]]>([
+  ['reconstruct', ['checkpoint', 'output', 'mask-ratio', 'seed', 'fit', 'json', 'threads', 'device']],
+  ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
+  ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
+  ['sample-data', ['output', 'count', 'seed']],
+])('the flags of %s', async (command, wanted) => {
+  expect([...(await helpOf(command)).keys()]).toEqual(expect.arrayContaining(wanted));
+});
+
+test('reconstruct --help says what a norm-pix picture borrows', async () => {
+  const { stdout } = await maeOk(['reconstruct', '--help']);
+  const text = stdout.replace(/\s+/g, ' ');
+  expect(text).toMatch(/--norm-pix-loss predicts patches without their mean and deviation/);
+  expect(text).toMatch(/borrows from the pixels that it should guess/);
+});
+
+test.each<[string, string[], RegExp]>([
+  ['no command', [], /^mae: Name a command \(mae --help /],
+  ['an unknown command', ['pretrein'], /^mae: .*pretrain/],
+  ['an unknown flag', ['doctor', '--fast'], /^mae: Unknown argument: fast \(mae doctor --help /],
+  ['a missing flag', ['pretrain', '--output-dir', 'x'], /^mae: Missing required argument: data-path/],
+  ['a flag without its value', ['sample-data', '-o'], /^mae: Not enough arguments following: (o|output) /],
+])('%s is one line', async (_, args, message) => {
+  const { code, stdout, stderr } = await mae(args);
+  expect(code).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).toMatch(message);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+});
