@@ -3,7 +3,7 @@ import { type Graph, input, type Value } from '../graph/graph.js';
 import { sqrt } from '../graph/ops/elementwise.js';
 import { concat, reshape, slice } from '../graph/ops/movement.js';
 import { reduceMean, reduceSum, reduceSumSquare } from '../graph/ops/reduction.js';
-import type { ModelConfig } from '../model/config.js';
+import { imageSize, type ModelConfig } from '../model/config.js';
 import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
 import type { Parameters } from '../nn/layers.js';
@@ -109,7 +109,8 @@ export type Pool = 'cls' | 'mean' | 'none';
 /** The exported encoder. pixel_values [batch, 3, H, W] → features [batch, D], or last_hidden_state [batch, 1 + L, D]. */
 export function encoderGraph(config: ModelConfig, pool: Pool): Graph {
   const { values, p } = parameterInputs(encoderParameters(config));
-  const pixelValues = input('pixel_values', 'float32', [1, 3, config.inputSize, config.inputSize]);
+  const { height, width } = imageSize(config);
+  const pixelValues = input('pixel_values', 'float32', [1, 3, height, width]);
   const hidden = maeEncoder(config, p, pixelValues);
   return {
     name: 'encoder',

@@ -3,7 +3,7 @@ import { encoderMetadata, writeEncoderModel } from '../artifact/export-encoder.j
 import { latentGraph, type Pool } from '../artifact/graphs.js';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
 import { expandDefinitions } from '../lowering/expand.js';
-import { type ModelConfig, patchCount } from '../model/config.js';
+import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
 import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
@@ -83,10 +83,10 @@ async function writeWeights(path: string, { config, parameters, step }: Weights,
 async function check(path: string, weights: Weights, pool: Pool, threads: number): Promise<void> {
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const { config } = weights;
-  const size = config.inputSize;
-  const images = randomImages(checkedImages, size);
+  const { height, width } = imageSize(config);
+  const images = randomImages(checkedImages * height * width * 3);
   const session = await InferenceSession.create(path, { intraOpNumThreads: threads });
-  const input = new Tensor('float32', pixelValues(images, size), [checkedImages, 3, size, size]);
+  const input = new Tensor('float32', pixelValues(images, height * width), [checkedImages, 3, height, width]);
   const outputs = await session.run({ pixel_values: input });
   const name = session.outputNames[0]!;
   const got = outputs[name]!.data as Float32Array;
@@ -104,14 +104,13 @@ async function check(path: string, weights: Weights, pool: Pool, threads: number
   }
 }
 
-function randomImages(count: number, size: number): Uint8Array {
+function randomImages(length: number): Uint8Array {
   const random = new RandomStream(0, 'sample');
-  return Uint8Array.from({ length: count * size * size * 3 }, () => random.int(256));
+  return Uint8Array.from({ length }, () => random.int(256));
 }
 
 /** uint8 [N, H, W, 3] → float32 [N, 3, H, W], (x/255 − mean) / deviation. */
-function pixelValues(images: Uint8Array, size: number): Float32Array {
-  const area = size * size;
+function pixelValues(images: Uint8Array, area: number): Float32Array {
   return Float32Array.from(images, (_, i) => {
     const channel = Math.floor(i / area) % 3;
     const pixel = Math.floor(i / (3 * area)) * area + (i % area);
@@ -125,13 +124,14 @@ async function latent(
   { config, parameters }: Weights,
   threads: number,
 ): Promise<Float32Array> {
-  const { inputSize: size, embedDim } = config;
+  const { embedDim } = config;
+  const { height, width } = imageSize(config);
   const patches = patchCount(config);
   const runtime = new Runtime({ threads });
   const session = runtime.createSession(encodeModel(expandDefinitions(latentGraph(config, checkedImages))));
   const ids = BigInt64Array.from({ length: checkedImages * patches }, (_, i) => BigInt(i % patches));
   const inputs = {
-    images: runtime.tensor(images, [checkedImages, size, size, 3]),
+    images: runtime.tensor(images, [checkedImages, height, width, 3]),
     ids_shuffle: runtime.tensor(ids, [checkedImages, patches]),
     ...Object.fromEntries(
       encoderParameters(config).map(({ name, shape }) => [

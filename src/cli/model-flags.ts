@@ -2,6 +2,7 @@ import type { Options } from 'yargs';
 import { checkModelConfig, type ModelConfig } from '../model/config.js';
 import { loadModelConfig } from '../model/presets.js';
 import { pretrainDefaults } from '../train/options.js';
+import { UserError } from '../util/errors.js';
 import { integer, number, text } from './flags.js';
 
 /** Flags that shape the graphs; `pretrain` and `build-artifacts` share them. */
@@ -13,9 +14,9 @@ export const modelFlags = {
     describe: 'Preset of models/, or a JSON file with the same fields',
   },
   'input-size': {
-    coerce: integer('input-size', { min: 1, max: 4096 }),
+    coerce: inputSize,
     requiresArg: true,
-    describe: 'Height and width of the input in pixels (default: the model’s)',
+    describe: 'Pixels: 224, or height and width: 224x160 (default: the model’s)',
   },
   'batch-size': {
     default: pretrainDefaults.batchSize,
@@ -42,13 +43,26 @@ export const modelFlags = {
   },
 } as const satisfies Record<string, Options>;
 
+/** `224`, `224x160`, or what a configuration file may hold: 224, [224, 160]. */
+function inputSize(value: unknown): ModelConfig['inputSize'] | undefined {
+  if (value === undefined) return undefined;
+  const sides = (Array.isArray(value) ? value : String(value).split('x')).map(Number);
+  if (sides.length > 2 || !sides.every((side) => Number.isSafeInteger(side) && side > 0)) {
+    throw new UserError(
+      `--input-size: expected pixels such as 224, or height and width such as 224x160, got ${JSON.stringify(value)}`,
+    );
+  }
+  const [height, width] = sides as [number, number?];
+  return width === undefined || width === height ? height : [height, width];
+}
+
 /** The model that flags name, at the input size they ask for. */
 export function modelOf({
   model,
   inputSize,
 }: {
   model: string;
-  inputSize?: number | undefined;
+  inputSize?: ModelConfig['inputSize'] | undefined;
 }): ModelConfig {
   const config = loadModelConfig(model);
   if (inputSize === undefined) return config;

@@ -2,6 +2,7 @@ import { buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { runPaths } from '../checkpoint/run-directory.js';
 import { claimRunDirectory } from '../checkpoint/run-lock.js';
+import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
@@ -80,7 +81,7 @@ async function printPlan(options: PretrainOptions): Promise<void> {
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { patches, kept } = manifest;
   const rows = [
-    ['model', `${options.model}, ${model.inputSize} px, patch ${model.patchSize}`],
+    ['model', `${options.model}, ${formatInputSize(model)}, patch ${model.patchSize}`],
     ['parameters', `${millions} M`],
     ['tokens', `${patches} patches an image: ${kept} visible, ${patches - kept} removed`],
     [

@@ -5,7 +5,7 @@ import { loadImage } from '../data/load-image.js';
 import { randomPermutation } from '../data/masking.js';
 import { writePictureGrid } from '../data/picture-grid.js';
 import { expandDefinitions } from '../lowering/expand.js';
-import { patchCount } from '../model/config.js';
+import { imageSize, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { denormalizePatches, patchifyPixels, unpatchifyPixels, unshuffle } from '../model/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
@@ -98,7 +98,7 @@ export async function reconstruct({
   threads?: number;
 }): Promise<Reconstruction[]> {
   const weights = await loadWeights(checkpoint, maeParameters);
-  const { inputSize } = weights.config;
+  const size = imageSize(weights.config);
   const ratio = maskRatio ?? weights.maskRatio;
   const runtime = new Runtime({ threads });
   const reconstructor = new Reconstructor(runtime, weights, ratio);
@@ -106,7 +106,7 @@ export async function reconstruct({
   const results: Reconstruction[] = [];
   try {
     for (const [index, path] of images.entries()) {
-      const image = await loadImage(path, { height: inputSize, width: inputSize, fit });
+      const image = await loadImage(path, { ...size, fit });
       const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
       rows.push(panels);
       results.push({ image: path, loss, output, mask_ratio: ratio });
@@ -115,7 +115,7 @@ export async function reconstruct({
     reconstructor.release();
     runtime.release();
   }
-  await writePictureGrid(output, rows, inputSize);
+  await writePictureGrid(output, rows, size);
   return results;
 }
 

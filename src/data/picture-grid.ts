@@ -8,28 +8,28 @@ const smallestPanel = 192;
 const gap = 8;
 
 /**
- * Writes rows of square pictures as one PNG with white gaps.
+ * Writes rows of pictures as one PNG with white gaps.
  *
- * @param rows uint8 [size, size, 3] each; every row has as many pictures.
+ * @param rows uint8 [height, width, 3] each; every row has as many pictures.
  */
 export async function writePictureGrid(
   path: string,
   rows: readonly (readonly Uint8Array[])[],
-  size: number,
+  { height, width }: { height: number; width: number },
 ): Promise<void> {
-  const factor = Math.max(1, Math.ceil(smallestPanel / size));
-  const panel = size * factor;
-  const width = rows[0]!.length * (panel + gap) + gap;
-  const height = rows.length * (panel + gap) + gap;
-  const canvas = new Uint8Array(width * height * 3).fill(255);
+  const factor = Math.max(1, Math.ceil(smallestPanel / Math.max(height, width)));
+  const panel = { height: height * factor, width: width * factor };
+  const gridWidth = rows[0]!.length * (panel.width + gap) + gap;
+  const gridHeight = rows.length * (panel.height + gap) + gap;
+  const canvas = new Uint8Array(gridWidth * gridHeight * 3).fill(255);
   rows.forEach((row, r) => {
     row.forEach((picture, column) => {
-      const top = gap + r * (panel + gap);
-      const left = gap + column * (panel + gap);
-      for (let y = 0; y < panel; y++) {
-        const source = Math.floor(y / factor) * size;
-        let target = ((top + y) * width + left) * 3;
-        for (let x = 0; x < panel; x++) {
+      const top = gap + r * (panel.height + gap);
+      const left = gap + column * (panel.width + gap);
+      for (let y = 0; y < panel.height; y++) {
+        const source = Math.floor(y / factor) * width;
+        let target = ((top + y) * gridWidth + left) * 3;
+        for (let x = 0; x < panel.width; x++) {
           const pixel = (source + Math.floor(x / factor)) * 3;
           canvas[target++] = picture[pixel]!;
           canvas[target++] = picture[pixel + 1]!;
@@ -40,7 +40,7 @@ export async function writePictureGrid(
   });
   try {
     await mkdir(dirname(path), { recursive: true });
-    await sharp(canvas, { raw: { width, height, channels: 3 } })
+    await sharp(canvas, { raw: { width: gridWidth, height: gridHeight, channels: 3 } })
       .png()
       .toFile(path);
   } catch (error) {

@@ -2,8 +2,8 @@ import { UserError } from '../util/errors.js';
 
 /** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */
 export interface ModelConfig {
-  /** Height and width of the input in pixels. */
-  inputSize: number;
+  /** Height and width of the input in pixels: one number for both, or [height, width]. */
+  inputSize: number | readonly [height: number, width: number];
   patchSize: number;
   /** Encoder width D, number of blocks and of heads. */
   embedDim: number;
@@ -42,6 +42,8 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
   }
   for (const field of fields) {
     const number = record[field];
+    if (field === 'inputSize' && Array.isArray(number)) continue; // checkModelConfig looks at both
+
     const whole = field === 'mlpRatio' || Number.isInteger(number);
     if (typeof number !== 'number' || !(number > 0) || number > 65536 || !whole) {
       throw new UserError(
@@ -56,18 +58,7 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
 
 /** Throws a UserError where sizes do not fit together. */
 export function checkModelConfig(config: ModelConfig, source: string): void {
-  const { inputSize, patchSize } = config;
-  if (inputSize < patchSize) {
-    throw new UserError(
-      `${source}: expected images of at least one patch (${patchSize} px), got an input size of ${inputSize}`,
-    );
-  }
-  if (inputSize % patchSize !== 0) {
-    const near = Math.round(inputSize / patchSize) * patchSize;
-    throw new UserError(
-      `${source}: expected an input size divisible by the patch size ${patchSize}, got ${inputSize}; use --input-size ${near}`,
-    );
-  }
+  checkInputSize(config, source);
   for (const [width, heads, what] of [
     [config.embedDim, config.numHeads, 'embedDim'],
     [config.decoderEmbedDim, config.decoderNumHeads, 'decoderEmbedDim'],
@@ -86,9 +77,53 @@ export function checkModelConfig(config: ModelConfig, source: string): void {
   }
 }
 
+function checkInputSize({ inputSize, patchSize }: ModelConfig, source: string): void {
+  const sides = typeof inputSize === 'number' ? [inputSize] : inputSize;
+  const got = sides.join('x');
+  if (
+    !(
+      sides.length <= 2 &&
+      sides.length > 0 &&
+      sides.every((side) => Number.isSafeInteger(side) && side <= 65536)
+    )
+  ) {
+    throw new UserError(`${source}: expected an input size in pixels or a height and a width, got ${got}`);
+  }
+  if (sides.some((side) => side < patchSize)) {
+    throw new UserError(
+      `${source}: expected images of at least one patch (${patchSize} px), got an input size of ${got}`,
+    );
+  }
+  if (sides.some((side) => side % patchSize !== 0)) {
+    const near = sides.map((side) => Math.round(side / patchSize) * patchSize).join('x');
+    throw new UserError(
+      `${source}: expected an input size divisible by the patch size ${patchSize}, got ${got}; use --input-size ${near}`,
+    );
+  }
+}
+
+/** Height and width of the input in pixels. */
+export function imageSize({ inputSize }: ModelConfig): { height: number; width: number } {
+  const [height, width] = typeof inputSize === 'number' ? [inputSize, inputSize] : inputSize;
+  return { height, width };
+}
+
+/** `224 px` or `224 × 160 px`, height first. */
+export function formatInputSize(config: ModelConfig): string {
+  const { height, width } = imageSize(config);
+  return height === width ? `${height} px` : `${height} × ${width} px`;
+}
+
+/** Rows and columns of patches. */
+export function patchGrid(config: ModelConfig): { rows: number; columns: number } {
+  const { height, width } = imageSize(config);
+  return { rows: height / config.patchSize, columns: width / config.patchSize };
+}
+
 /** L, the number of patches of an image. */
-export function patchCount({ inputSize, patchSize }: ModelConfig): number {
-  return (inputSize / patchSize) ** 2;
+export function patchCount(config: ModelConfig): number {
+  const { rows, columns } = patchGrid(config);
+  return rows * columns;
 }
 
 /** K, the number of patches the encoder sees: ⌊L·(1 − maskRatio)⌋, as the paper's code counts. */

@@ -1,6 +1,6 @@
 import { RandomStream } from '../util/random.js';
 import { sizeOf } from '../util/shape.js';
-import type { ModelConfig } from './config.js';
+import { type ModelConfig, patchGrid } from './config.js';
 import type { ParameterSpec } from './parameters.js';
 import { sinCosPositions } from './positions.js';
 
@@ -38,8 +38,8 @@ export function initialize(
       return;
     }
     case 'sin-cos-positions': {
-      const side = config.inputSize / config.patchSize;
-      target.set(sinCosPositions(side, side, shape.at(-1)!));
+      const { rows, columns } = patchGrid(config);
+      target.set(sinCosPositions(rows, columns, shape.at(-1)!));
       return;
     }
   }

@@ -12,7 +12,7 @@ import { add, cast, div, mul, scale, shift, sqrt, square, sub } from '../graph/o
 import { concat, expand, gather, pad, reshape, slice, transpose } from '../graph/ops/movement.js';
 import { reduceMean, reduceSum } from '../graph/ops/reduction.js';
 import { block, layerNorm, linear, type Parameters } from '../nn/layers.js';
-import { type ModelConfig, patchCount } from './config.js';
+import { imageSize, type ModelConfig, patchCount } from './config.js';
 
 /** Mean and deviation of ImageNet's RGB in [0, 1], by which every published MAE normalises its input. */
 export const imagenetMean = [0.485, 0.456, 0.406] as const;
@@ -27,9 +27,9 @@ export interface MaeInputs {
 }
 
 export function maeInputs(config: ModelConfig, batchSize: number): MaeInputs {
-  const side = config.inputSize;
+  const { height, width } = imageSize(config);
   return {
-    images: input('images', 'uint8', [batchSize, side, side, 3]),
+    images: input('images', 'uint8', [batchSize, height, width, 3]),
     idsShuffle: input('ids_shuffle', 'int64', [batchSize, patchCount(config)]),
   };
 }

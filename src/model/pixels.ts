@@ -1,38 +1,39 @@
-import type { ModelConfig } from './config.js';
+import { imageSize, type ModelConfig } from './config.js';
 import { imagenetDeviation, imagenetMean } from './mae.js';
 
 /** Patches [L, P] of one image on the host, for pictures. P is flattened row, column, channel. */
 
 /** uint8 [H, W, 3] → float32 [L, P], normalised as the model's input is. */
-export function patchifyPixels(image: Uint8Array, { inputSize, patchSize }: ModelConfig): Float32Array {
+export function patchifyPixels(image: Uint8Array, config: ModelConfig): Float32Array {
   const patches = new Float32Array(image.length);
-  forEachPixel(inputSize, patchSize, (pixel, place, channel) => {
+  forEachPixel(config, (pixel, place, channel) => {
     patches[place] = (image[pixel]! / 255 - imagenetMean[channel]!) / imagenetDeviation[channel]!;
   });
   return patches;
 }
 
 /** float32 [L, P], normalised → uint8 [H, W, 3]. */
-export function unpatchifyPixels(patches: Float32Array, { inputSize, patchSize }: ModelConfig): Uint8Array {
+export function unpatchifyPixels(patches: Float32Array, config: ModelConfig): Uint8Array {
   const image = new Uint8ClampedArray(patches.length);
-  forEachPixel(inputSize, patchSize, (pixel, place, channel) => {
+  forEachPixel(config, (pixel, place, channel) => {
     image[pixel] = 255 * (patches[place]! * imagenetDeviation[channel]! + imagenetMean[channel]!);
   });
   return new Uint8Array(image.buffer);
 }
 
 function forEachPixel(
-  size: number,
-  patch: number,
+  config: ModelConfig,
   visit: (pixel: number, place: number, channel: number) => void,
 ): void {
-  const columns = size / patch;
-  for (let y = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
+  const { height, width } = imageSize(config);
+  const patch = config.patchSize;
+  const columns = width / patch;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
       const index = Math.floor(y / patch) * columns + Math.floor(x / patch);
       const within = (y % patch) * patch + (x % patch);
       for (let channel = 0; channel < 3; channel++) {
-        visit((y * size + x) * 3 + channel, (index * patch * patch + within) * 3 + channel, channel);
+        visit((y * width + x) * 3 + channel, (index * patch * patch + within) * 3 + channel, channel);
       }
     }
   }

@@ -1,4 +1,5 @@
 import type { Manifest } from '../artifact/manifest.js';
+import { imageSize } from '../model/config.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Binding, Session } from '../runtime/session.js';
 import type { HostArray, Tensor } from '../runtime/tensor.js';
@@ -26,15 +27,15 @@ export class Evaluator {
 
   constructor(runtime: Runtime, model: Uint8Array, manifest: EvaluatedModel, parameterData: ParameterData) {
     const { model: config, batchSize, patches, parameters } = manifest;
-    const { inputSize, patchSize } = config;
+    const { height, width } = imageSize(config);
     this.#session = runtime.createSession(model);
     const tensor = <T extends HostArray>(data: T, shape: Shape): Tensor => {
       const created = runtime.tensor(data, shape);
       this.#tensors.push(created);
       return created;
     };
-    const imageShape = [batchSize, inputSize, inputSize, 3];
-    const predShape = [batchSize, patches, 3 * patchSize ** 2];
+    const imageShape = [batchSize, height, width, 3];
+    const predShape = [batchSize, patches, 3 * config.patchSize ** 2];
     this.images = new Uint8Array(sizeOf(imageShape));
     this.idsShuffle = new BigInt64Array(batchSize * patches);
     this.imageLoss = new Float32Array(batchSize);

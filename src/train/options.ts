@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { ModelConfig } from '../model/config.js';
 
 /** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
 export interface PretrainOptions {
@@ -6,8 +7,8 @@ export interface PretrainOptions {
   outputDir: string;
   /** A preset's name or the path of a JSON file. */
   model: string;
-  /** Pixels; the model's own where not given. */
-  inputSize?: number;
+  /** Pixels, or height and width; the model's own where not given. */
+  inputSize?: ModelConfig['inputSize'];
   batchSize: number;
   /** Micro-batches in a step: the effective batch size is batchSize · accumIter. */
   accumIter: number;

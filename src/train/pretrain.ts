@@ -4,6 +4,7 @@ import { evalModelFile, type Manifest } from '../artifact/manifest.js';
 import { runPaths } from '../checkpoint/run-directory.js';
 import type { ImageFolder } from '../data/image-folder.js';
 import { type Batch, type SkippedImage, TrainLoader } from '../data/loader.js';
+import { imageSize } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Runtime } from '../runtime/runtime.js';
@@ -69,8 +70,7 @@ export async function pretrain(
   const loader = new TrainLoader({
     folder: inputs.trainImages,
     batchSize: manifest.batchSize,
-    height: manifest.model.inputSize,
-    width: manifest.model.inputSize,
+    ...imageSize(manifest.model),
     patchCount: manifest.patches,
     seed: options.seed,
     numWorkers: options.numWorkers,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { optimizerModelFile, trainingModelFile } from '../artifact/manifest.js';
+import { imageSize } from '../model/config.js';
 import { type AdamWScalars, adamWScalarNames, adamWScalars } from '../optim/adamw.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Binding, Session } from '../runtime/session.js';
@@ -44,9 +45,9 @@ export class Trainer {
     const { manifest } = state;
     this.#runtime = runtime;
     this.#state = state;
-    const { inputSize } = manifest.model;
+    const { height, width } = imageSize(manifest.model);
     const { batchSize, patches } = manifest;
-    this.#images = new Uint8Array(batchSize * inputSize * inputSize * 3);
+    this.#images = new Uint8Array(batchSize * height * width * 3);
     this.#idsShuffle = new BigInt64Array(batchSize * patches);
     this.#gradients = alignedFloat32Array(manifest.arena.trained);
     this.#training = this.#bindTraining(this.#createSession(join(artifacts, trainingModelFile)));
@@ -100,9 +101,9 @@ export class Trainer {
 
   #bindTraining(session: Session): Binding {
     const { manifest, parameters } = this.#state;
-    const { inputSize } = manifest.model;
+    const { height, width } = imageSize(manifest.model);
     const inputs: Record<string, Tensor> = {
-      images: this.#tensor(this.#images, [manifest.batchSize, inputSize, inputSize, 3]),
+      images: this.#tensor(this.#images, [manifest.batchSize, height, width, 3]),
       ids_shuffle: this.#tensor(this.#idsShuffle, [manifest.batchSize, manifest.patches]),
       loss_scale: this.#tensor(this.#lossScale, []),
     };

@@ -1,5 +1,6 @@
 import type { ImageFolder } from '../data/image-folder.js';
 import { ValidationLoader } from '../data/loader.js';
+import { imageSize } from '../model/config.js';
 import type { Evaluator } from './evaluator.js';
 import type { ModelState } from './model-state.js';
 
@@ -18,8 +19,14 @@ export async function validate(
   { seed, numWorkers }: { seed: number; numWorkers: number },
 ): Promise<ValidationResult> {
   const { batchSize, patches, model } = state.manifest;
-  const size = { height: model.inputSize, width: model.inputSize };
-  const loader = new ValidationLoader({ folder, batchSize, ...size, patchCount: patches, seed, numWorkers });
+  const loader = new ValidationLoader({
+    folder,
+    batchSize,
+    ...imageSize(model),
+    patchCount: patches,
+    seed,
+    numWorkers,
+  });
   let sum = 0;
   let images = 0;
   let skippedImages = 0;

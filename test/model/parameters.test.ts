@@ -18,7 +18,7 @@ const count = (specs: readonly ParameterSpec[]): number =>
 /** Numbers of the model by the paper's architecture: D and E the widths, P the numbers in a patch, L the patches. */
 function countByFormula(config: ModelConfig): number {
   const { embedDim: D, depth, decoderEmbedDim: E, decoderDepth } = config;
-  const L = (config.inputSize / config.patchSize) ** 2;
+  const L = (Number(config.inputSize) / config.patchSize) ** 2;
   const P = 3 * config.patchSize ** 2;
   // two norms 4W, qkv 3W² + 3W, projection W² + W, MLP of 4W: 8W² + 5W
   const block = (W: number) => 12 * W * W + 13 * W;

@@ -7,7 +7,7 @@ import type { Arrays } from './run-graph.js';
 export const maeGoldens = ['mae-small', 'mae-small-plain'] as const;
 
 export interface MaeGolden {
-  readonly config: ModelConfig;
+  readonly config: SquareConfig;
   readonly batch: number;
   readonly kept: number;
   readonly maskRatio: number;
@@ -24,12 +24,15 @@ export interface MaeGolden {
   readonly shuffles: readonly number[][];
 }
 
+/** The goldens' images are square. */
+type SquareConfig = ModelConfig & { readonly inputSize: number };
+
 export function readMaeGolden(name: (typeof maeGoldens)[number]): MaeGolden {
   const json = readGoldenJson<
     Record<string, number> & { normPixLoss: boolean; mean: number[]; std: number[] }
   >(name);
   const tensor = readGoldenTensors(name);
-  const config: ModelConfig = {
+  const config: SquareConfig = {
     inputSize: json['imageSize']!,
     patchSize: json['patchSize']!,
     embedDim: json['width']!,
