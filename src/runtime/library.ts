@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import koffi, { type LibraryHandle } from 'koffi';
 import { messageOf, UserError } from '../util/errors.js';
 
@@ -19,8 +19,13 @@ const fileNames: Partial<Record<NodeJS.Platform, string>> = {
  */
 export function findLibrary(path = process.env[libraryVariable]): string {
   if (path !== undefined && path !== '') {
-    if (existsSync(path)) return path;
-    throw new UserError(`${libraryVariable}: expected an ONNX Runtime library, found no file at ${path}`);
+    // a name without a slash would be looked for on the system's library path
+    const absolute = resolve(path);
+    if (existsSync(absolute)) return absolute;
+    throw new UserError(
+      `${libraryVariable}: expected an ONNX Runtime library, found no file at ${absolute}; give the path of ` +
+        'libonnxruntime, or unset the variable to use the one of onnxruntime-node',
+    );
   }
   const packageFolder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
   const fileName = fileNames[process.platform];

@@ -112,7 +112,7 @@ test.each<[string, string[], RegExp]>([
   ['an unknown command', ['pretrein'], /^mae: .*pretrain/],
   ['an unknown flag', ['doctor', '--fast'], /^mae: Unknown argument: fast \(mae doctor --help /],
   ['a missing flag', ['pretrain', '--output-dir', 'x'], /^mae: Missing required argument: data-path/],
-  ['a flag without its value', ['sample-data', '-o'], /^mae: Not enough arguments following: (o|output) /],
+  ['a flag without its value', ['sample-data', '-o'], /^mae: Not enough arguments following: (o|output)$/m],
 ])('%s is one line', async (_, args, message) => {
   const { code, stdout, stderr } = await mae(args);
   expect(code).toBe(1);

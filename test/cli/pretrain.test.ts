@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { maeError, maeOk, maeOneLine } from '../support/cli.js';
+import { cacheFolder, maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
   fileFolder,
   filesOf,
@@ -280,11 +280,12 @@ describe('--init', () => {
 
     const deeper = join(folder, 'deeper');
     mkdirSync(deeper);
-    const deep = writeModel(deeper, { ...tinyModel, depth: 2, decoderEmbedDim: 8 });
-    const args = pretrainArgs({ ...options, model: deep, 'output-dir': newRun(), init: alone });
-    const message = await maeError(args);
-    expect(message).toContain('blocks.1.attn.qkv.weight is missing');
-    expect(message).toMatch(/decoder_embed\.weight is \[16, 24\] instead of \[8, 24\]/);
+    const deep = writeModel(deeper, { ...tinyModel, depth: 2 });
+    const other = { ...options, 'output-dir': newRun(), init: alone };
+    const missing = await maeError(pretrainArgs({ ...other, model: deep }));
+    expect(missing).toContain('blocks.1.attn.qkv.weight is missing');
+    const shape = await maeError(pretrainArgs({ ...other, 'input-size': 20 }));
+    expect(shape).toMatch(/: pos_embed is \[1, 17, 24\] instead of \[1, 26, 24\]/);
   });
 });
 
@@ -342,6 +343,20 @@ describe('--dry-run', () => {
     // 2 / 256 × 1.5e-4
     expect(stdout).toMatch(/lr 0\.000001171875,/);
   });
+});
+
+test('the index of a folder is kept in the cache, and a new file in it is seen', async () => {
+  const grown = join(folder, 'grown');
+  cpSync(images, grown, { recursive: true });
+  const args = pretrainArgs({ ...options, 'data-path': grown, 'output-dir': newRun(), 'dry-run': true });
+  const count = async () => Number(/^images +(\d+) in /m.exec((await maeOk(args)).stdout)![1]);
+  const before = readdirSync(join(cacheFolder, 'mae')).length;
+  expect(await count()).toBe(26);
+  expect(readdirSync(join(cacheFolder, 'mae'))).toHaveLength(before + 1);
+  expect(await count()).toBe(26);
+  cpSync(join(grown, 'gradients', 'gradients-00001.jpg'), join(grown, 'gradients', 'one-more.jpg'));
+  expect(await count()).toBe(27);
+  expect(readdirSync(join(cacheFolder, 'mae'))).toHaveLength(before + 1);
 });
 
 describe('--config', () => {

@@ -8,7 +8,7 @@ import { writeSampleImages } from '../../src/data/sample-images.js';
 import type { ModelConfig } from '../../src/model/config.js';
 
 /** 16 patches, 4 of them visible: a step takes milliseconds. */
-export const tinyModel: ModelConfig = {
+export const tinyModel = {
   inputSize: 16,
   patchSize: 4,
   embedDim: 24,
@@ -18,7 +18,7 @@ export const tinyModel: ModelConfig = {
   decoderDepth: 1,
   decoderNumHeads: 2,
   mlpRatio: 2,
-};
+} as const satisfies ModelConfig;
 
 /** A folder that goes when the file's tests have ended. */
 export function fileFolder(): string {

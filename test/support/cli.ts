@@ -1,11 +1,18 @@
 /** Runs the compiled command line (`bin/mae.js` over `dist/`) in processes of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { afterAll, onTestFinished } from 'vitest';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 export const maeScript = fileURLToPath(new URL('../../bin/mae.js', import.meta.url));
+
+/** Instead of the user's: indices of image folders. It goes when the file's tests have ended. */
+export const cacheFolder = mkdtempSync(join(tmpdir(), 'mae-cache-'));
+afterAll(() => rmSync(cacheFolder, { recursive: true, force: true }));
 
 export interface Ended {
   /** Exit code, or null where a signal ended the process. */
@@ -30,7 +37,7 @@ export class RunningMae {
   constructor(args: readonly string[], { cwd, env }: Place = {}) {
     this.child = spawn(process.execPath, [maeScript, ...args], {
       cwd,
-      env: { ...process.env, ...env },
+      env: { ...process.env, XDG_CACHE_HOME: cacheFolder, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {

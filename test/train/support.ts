@@ -30,9 +30,9 @@ export function tinyArtifacts(
 }
 
 /** Random images and masks. */
-export function randomBatch(seed: number, batchSize: number, { model, patches }: Manifest): MicroBatch {
+export function randomBatch(seed: number, batchSize: number, { patches }: Manifest): MicroBatch {
   return {
-    images: randomBytes(seed, batchSize * model.inputSize ** 2 * 3),
+    images: randomBytes(seed, batchSize * tinyModel.inputSize ** 2 * 3),
     idsShuffle: randomShuffle(seed, batchSize, patches),
   };
 }
