@@ -1,7 +1,7 @@
 import { buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { runPaths } from '../checkpoint/run-directory.js';
-import { claimRunDirectory } from '../checkpoint/run-lock.js';
+import { claimRunDirectory, type RunLock } from '../checkpoint/run-lock.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
 import { Runtime } from '../runtime/runtime.js';
@@ -35,10 +35,11 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
   const runtime = new Runtime({ threads: options.threads });
-  const lock = await claimRunDirectory(options.outputDir);
+  let lock: RunLock | undefined;
   let reporter: ConsoleReporter | undefined;
   const stop = new StopSignal((line) => (reporter ? reporter.note(line) : console.error(line)));
   try {
+    lock = await claimRunDirectory(options.outputDir);
     const dataset = { images: trainImages.length, fingerprint: trainImages.fingerprint };
     const description = describeRun(options, model, dataset, {
       mae: version,
@@ -65,7 +66,7 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   } finally {
     reporter?.close();
     stop.off();
-    lock.release();
+    lock?.release();
     runtime.release();
   }
 }

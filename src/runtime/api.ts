@@ -76,16 +76,14 @@ export class OnnxRuntimeError extends Error {
 export class OnnxRuntimeApi {
   readonly libraryPath: string;
   readonly version: string;
-  /** koffi unloads a library when its handle is collected: hold it as long as its functions. */
-  readonly #library: LibraryHandle;
   readonly #functions = new Map<FunctionName, NativeFunction>();
   readonly #table: Pointer;
 
   constructor(libraryPath = findLibrary()) {
     this.libraryPath = libraryPath;
-    this.#library = loadLibrary(libraryPath);
+    const library = loadLibrary(libraryPath);
     // struct OrtApiBase { const OrtApi* (*GetApi)(uint32_t version); const char* (*GetVersionString)(void); }
-    const base = entryPoint(this.#library, libraryPath)() as Pointer;
+    const base = entryPoint(library, libraryPath)() as Pointer;
     const [getApi, getVersion] = koffi.decode(base, 'void *', 2) as [Pointer, Pointer];
     this.version = koffi.call(getVersion, koffi.proto('str', []));
     const table = koffi.call(getApi, koffi.proto('void *', ['uint32_t']), apiVersion) as Pointer | null;

@@ -37,11 +37,16 @@ export function findLibrary(path = process.env[libraryVariable]): string {
   );
 }
 
+/** koffi unloads a library when its handle is collected, also while its functions are in use: none ever is. */
+const loaded = new Map<string, LibraryHandle>();
+
 /** Loads the library. Runs of large graphs need more stack than koffi's default for its threads. */
 export function loadLibrary(path: string): LibraryHandle {
   configureStacks();
   try {
-    return koffi.load(path);
+    const library = loaded.get(path) ?? koffi.load(path);
+    loaded.set(path, library);
+    return library;
   } catch (error) {
     throw new UserError(
       `ONNX Runtime: cannot load ${path} (${messageOf(error)}); mae doctor says what was found`,

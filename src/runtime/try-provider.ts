@@ -14,7 +14,11 @@ try {
     api.call('SessionOptionsAppendExecutionProvider', options, name!, null, null, 0);
   }
   const model = identityModel();
-  api.create('CreateSessionFromArray', environment, model, model.byteLength, options);
+  const session = api.create('CreateSessionFromArray', environment, model, model.byteLength, options);
+  // a process that ends with a session open may crash in ONNX Runtime's destructors
+  api.release('ReleaseSession', session);
+  api.release('ReleaseSessionOptions', options);
+  api.release('ReleaseEnv', environment);
 } catch (error) {
   console.log(messageOf(error).split('\n')[0]);
   process.exitCode = 1;
