@@ -1,19 +1,15 @@
 import type { Options } from 'yargs';
 import { buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
-import { type Arguments, text } from './flags.js';
+import { outputFlag } from './common-flags.js';
+import type { Arguments } from './flags.js';
 import { modelFlags, modelOf } from './model-flags.js';
 
 export const options = {
   ...modelFlags,
-  output: {
-    alias: 'o',
-    type: 'string',
-    demandOption: true,
-    requiresArg: true,
-    coerce: text('output'),
-    describe: 'Folder for training_model.onnx, eval_model.onnx, optimizer_model.onnx and manifest.json',
-  },
+  output: outputFlag(
+    'Folder for training_model.onnx, eval_model.onnx, optimizer_model.onnx and manifest.json',
+  ),
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {

@@ -11,24 +11,12 @@ import { Runtime } from '../runtime/runtime.js';
 import { loadWeights, type Weights } from '../train/weights.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
-import { type Arguments, checkDevice, integer, text } from './flags.js';
+import { checkpointFlag, deviceFlag, outputFlag, threadsFlag } from './common-flags.js';
+import { type Arguments, checkDevice, text } from './flags.js';
 
 export const options = {
-  checkpoint: {
-    type: 'string',
-    demandOption: true,
-    requiresArg: true,
-    coerce: text('checkpoint'),
-    describe: 'Run directory, checkpoint folder or model.safetensors',
-  },
-  output: {
-    alias: 'o',
-    type: 'string',
-    demandOption: true,
-    requiresArg: true,
-    coerce: text('output'),
-    describe: 'File to write',
-  },
+  checkpoint: checkpointFlag,
+  output: outputFlag('File to write'),
   pool: {
     choices: ['cls', 'mean', 'none'],
     default: 'cls',
@@ -42,13 +30,8 @@ export const options = {
     coerce: text('format'),
     describe: 'A model that runs, or its weights under their published names',
   },
-  threads: {
-    default: 0,
-    coerce: integer('threads', { min: 0 }),
-    requiresArg: true,
-    describe: 'Threads of ONNX Runtime',
-  },
-  device: { type: 'string', default: 'cpu', coerce: text('device'), describe: 'Where to check: cpu' },
+  threads: threadsFlag,
+  device: deviceFlag,
 } as const satisfies Record<string, Options>;
 
 /** Images of the check: more than one shows that the batch axis is free. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
 import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
 import { messageOf, UserError } from '../util/errors.js';
+import { deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, checkDevice, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -79,13 +80,7 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Threads that decode images',
   },
-  threads: {
-    default: defaults.threads,
-    defaultDescription: 'one a core',
-    coerce: integer('threads', { min: 0, max: 1024 }),
-    requiresArg: true,
-    describe: 'Threads of ONNX Runtime',
-  },
+  threads: threadsFlag,
   resume: {
     type: 'string',
     default: defaults.resume,
@@ -128,12 +123,7 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Steps between lines of log.jsonl',
   },
-  device: {
-    type: 'string',
-    default: defaults.device,
-    coerce: text('device'),
-    describe: 'Where to train: cpu',
-  },
+  device: deviceFlag,
   config: {
     config: true,
     configParser: readConfigFile,

@@ -12,16 +12,11 @@ import { encodeModel } from '../onnx/encode.js';
 import { Runtime } from '../runtime/runtime.js';
 import { Evaluator } from '../train/evaluator.js';
 import { loadWeights, type Weights } from '../train/weights.js';
+import { checkpointFlag, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, checkDevice, integer, number, text } from './flags.js';
 
 export const options = {
-  checkpoint: {
-    type: 'string',
-    demandOption: true,
-    requiresArg: true,
-    coerce: text('checkpoint'),
-    describe: 'Run directory, checkpoint folder or model.safetensors',
-  },
+  checkpoint: checkpointFlag,
   output: {
     alias: 'o',
     type: 'string',
@@ -43,13 +38,8 @@ export const options = {
     coerce: text('fit'),
     describe: 'Cut the middle out, or squeeze the whole picture in',
   },
-  threads: {
-    default: 0,
-    coerce: integer('threads', { min: 0 }),
-    requiresArg: true,
-    describe: 'Threads of ONNX Runtime',
-  },
-  device: { type: 'string', default: 'cpu', coerce: text('device'), describe: 'Where to run: cpu' },
+  threads: threadsFlag,
+  device: deviceFlag,
   json: { type: 'boolean', default: false, describe: 'Print one JSON object an image' },
 } as const satisfies Record<string, Options>;
 

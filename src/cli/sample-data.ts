@@ -1,16 +1,10 @@
 import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/sample-images.js';
-import { type Arguments, integer, text } from './flags.js';
+import { outputFlag } from './common-flags.js';
+import { type Arguments, integer } from './flags.js';
 
 export const options = {
-  output: {
-    alias: 'o',
-    type: 'string',
-    demandOption: true,
-    requiresArg: true,
-    coerce: text('output'),
-    describe: 'Folder to fill, one sub-folder a kind of image',
-  },
+  output: outputFlag('Folder to fill, one sub-folder a kind of image'),
   count: {
     default: 300,
     coerce: integer('count', { min: 1, max: 1e6 }),
