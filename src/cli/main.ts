@@ -70,8 +70,23 @@ function nameOf([first = '']: string[]): string {
 }
 
 function report(error: unknown): void {
-  if (isForUser(error)) console.error(`mae: ${error.message.replaceAll('\n', ' ')}`);
+  const known = isOutOfMemory(error) ? outOfMemory(error) : error;
+  if (isForUser(known)) console.error(`mae: ${known.message.replaceAll('\n', ' ')}`);
   else console.error('internal:', error);
+}
+
+/** What ONNX Runtime's allocators and V8's array buffers say when there is no more. */
+function isOutOfMemory(error: unknown): error is Error {
+  return (
+    error instanceof Error && /failed to allocate memory|bad_alloc|allocation failed/i.test(error.message)
+  );
+}
+
+function outOfMemory(error: Error): UserError {
+  return new UserError(
+    `memory: there was not enough (${error.message.split('\n')[0]}); use a smaller --batch-size with --accum-iter, ` +
+      'or a smaller --model; --dry-run prints an estimate',
+  );
 }
 
 /** yargs throws its own complaints, and those of a flag's `coerce`, as errors of a class that it does not export. */

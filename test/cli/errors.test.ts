@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { mae, maeError, maeOk, maeOneLine } from '../support/cli.js';
+import { mae, maeError, maeOk, maeOneLine, maeScript } from '../support/cli.js';
 import {
   type FlagValues,
   fileFolder,
@@ -108,6 +108,17 @@ describe('mae pretrain', () => {
     expect(Number(needs)).toBeGreaterThan(Number(has));
     expect(message).toMatch(/--batch-size \d+ would fit|smaller --model/);
     expect(existsSync(join(options['output-dir'], 'config.json'))).toBe(false);
+  });
+
+  test.runIf(process.platform === 'linux')('memory that runs out is said plainly', () => {
+    // 9 GB of address space, of which Node itself reserves some: not enough for the 10.5 GB of a huge model
+    const args = flags({ ...options, model: 'mae_vit_huge_patch14', 'batch-size': 1, 'max-steps': 1 });
+    const command = `ulimit -v 9000000; exec "$0" "$@"`;
+    const shell = ['-c', command, process.execPath, maeScript, 'pretrain', ...args];
+    const { status, stderr } = spawnSync('sh', shell, { encoding: 'utf8' });
+    expect(stderr).toMatch(/^mae: memory: there was not enough \(.*\); use a smaller --batch-size/m);
+    expect(stderr).not.toContain('internal');
+    expect(status).toBe(1);
   });
 
   test('a library that is not there, or none, is refused', async () => {
