@@ -40,6 +40,7 @@ const below = {
 const packageUsers: Record<string, readonly string[]> = {
   koffi: ['runtime', 'data/decode/turbojpeg'],
   'onnx-proto': ['onnx'],
+  flatbuffers: ['artifact/onnxruntime-training'],
   yargs: ['cli'],
   sharp: ['data'],
 };

@@ -9,7 +9,10 @@ import { encoderParameters, maeParameters, type ParameterSpec } from '../model/p
 import type { Parameters } from '../nn/layers.js';
 
 /** Parameters as graph inputs, in the order of the model. */
-function parameterInputs(specs: readonly ParameterSpec[]): { values: Map<string, Value>; p: Parameters } {
+export function parameterInputs(specs: readonly ParameterSpec[]): {
+  values: Map<string, Value>;
+  p: Parameters;
+} {
   const values = new Map(specs.map(({ name, shape }) => [name, input(name, 'float32', shape)]));
   const p = (name: string): Value => {
     const value = values.get(name);
@@ -71,7 +74,7 @@ export function trainingGraph(
   };
 }
 
-function gradientName(parameter: Value): string {
+export function gradientName(parameter: Value): string {
   if (parameter.source.kind !== 'input') throw new Error('gradientName: expected a parameter');
   return `${parameter.source.name}_grad`;
 }

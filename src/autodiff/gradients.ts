@@ -8,6 +8,7 @@ import type { Rules } from './rule.js';
 import { elementwiseRules } from './rules/elementwise.js';
 import { gradientRules } from './rules/gradient.js';
 import { linalgRules } from './rules/linalg.js';
+import { microsoftRules } from './rules/microsoft.js';
 import { movementRules } from './rules/movement.js';
 import { normalizationRules } from './rules/normalization.js';
 import { reductionRules } from './rules/reduction.js';
@@ -19,6 +20,7 @@ const rules: Rules<Op> = {
   ...normalizationRules,
   ...reductionRules,
   ...gradientRules,
+  ...microsoftRules,
 };
 
 /**

@@ -1,20 +1,57 @@
 import type { Options } from 'yargs';
 import { buildArtifacts } from '../artifact/build.js';
-import { writeArtifacts } from '../artifact/write.js';
+import { buildOnnxRuntimeTraining } from '../artifact/onnxruntime-training/build.js';
+import { type ArtifactFiles, writeArtifacts } from '../artifact/write.js';
+import { pretrainDefaults } from '../train/options.js';
+import { UserError } from '../util/errors.js';
 import { outputFlag } from './common-flags.js';
-import type { Arguments } from './flags.js';
+import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags, modelOf } from './model-flags.js';
+
+const runtimes = ['portable', 'onnxruntime-training'] as const;
 
 export const options = {
   ...modelFlags,
-  output: outputFlag(
-    'Folder for training_model.onnx, eval_model.onnx, optimizer_model.onnx and manifest.json',
-  ),
+  runtime: {
+    type: 'string',
+    choices: runtimes,
+    default: runtimes[0],
+    coerce: text('runtime'),
+    requiresArg: true,
+    describe: 'What will run them: mae and any ONNX Runtime, or Microsoft’s on-device training 1.19',
+  },
+  seed: {
+    coerce: integer('seed', { min: 0 }),
+    requiresArg: true,
+    describe: `onnxruntime-training: seed of the weights in the checkpoint (default: ${pretrainDefaults.seed})`,
+  },
+  'weight-decay': {
+    coerce: number('weight-decay', { min: 0 }),
+    requiresArg: true,
+    describe: 'onnxruntime-training: weight decay of every trained parameter (default: 0)',
+  },
+  output: outputFlag('Folder for training_model.onnx, eval_model.onnx, optimizer_model.onnx and the rest'),
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
-  const artifacts = buildArtifacts(modelOf(argv), { ...argv, accumulate: argv.accumIter > 1 });
+  const artifacts = argv.runtime === 'portable' ? portable(argv) : onnxRuntimeTraining(argv);
   writeArtifacts(artifacts, argv.output);
-  for (const [name, bytes] of artifacts.files)
-    console.log(`${argv.output}/${name}  ${bytes.byteLength} bytes`);
+  for (const [name, { byteLength }] of artifacts.files)
+    console.log(`${argv.output}/${name}  ${byteLength} bytes`);
+}
+
+function portable(argv: Arguments<typeof options>): ArtifactFiles {
+  for (const [flag, value] of Object.entries({ seed: argv.seed, 'weight-decay': argv.weightDecay })) {
+    if (value !== undefined) {
+      throw new UserError(
+        `--${flag}: expected with --runtime onnxruntime-training only; mae pretrain takes its own`,
+      );
+    }
+  }
+  return buildArtifacts(modelOf(argv), { ...argv, accumulate: argv.accumIter > 1 });
+}
+
+function onnxRuntimeTraining(argv: Arguments<typeof options>): ArtifactFiles {
+  const { seed = pretrainDefaults.seed, weightDecay = 0 } = argv;
+  return { files: buildOnnxRuntimeTraining(modelOf(argv), { ...argv, seed, weightDecay }) };
 }

@@ -2,12 +2,23 @@ import { formatShape, type Shape } from '../util/shape.js';
 import type { ElementwiseOp } from './ops/elementwise.js';
 import type { GradientOp } from './ops/gradient.js';
 import type { LinalgOp } from './ops/linalg.js';
+import type { MicrosoftOp } from './ops/microsoft.js';
 import type { MovementOp } from './ops/movement.js';
 import type { NormalizationOp } from './ops/normalization.js';
 import type { ReductionOp } from './ops/reduction.js';
 
-/** Every operator of a graph. `GradientOp` and `Attention` are ours (domain `mae`), the rest are ONNX's. */
-export type Op = ElementwiseOp | LinalgOp | MovementOp | NormalizationOp | ReductionOp | GradientOp;
+/**
+ * Every operator of a graph. `GradientOp` and `Attention` are ours (domain `mae`), `MicrosoftOp` those of ONNX
+ * Runtime (domain `com.microsoft`), the rest are ONNX's.
+ */
+export type Op =
+  | ElementwiseOp
+  | LinalgOp
+  | MovementOp
+  | NormalizationOp
+  | ReductionOp
+  | GradientOp
+  | MicrosoftOp;
 
 export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool';
 
@@ -22,6 +33,8 @@ export interface Value {
   readonly type: DType;
   readonly shape: Shape;
   readonly source: Source;
+  /** A sequence of tensors of `type`, each of a shape of its own; `shape` says nothing. */
+  readonly sequence?: true;
 }
 
 export type Source =
@@ -55,6 +68,11 @@ let nodesCreated = 0;
 /** A graph input: what the host binds before a run. */
 export function input(name: string, type: DType, shape: Shape): Value {
   return { type, shape, source: { kind: 'input', name } };
+}
+
+/** A graph input that is a sequence of tensors. */
+export function sequenceInput(name: string, type: DType): Value {
+  return { ...input(name, type, []), sequence: true };
 }
 
 /** A new node; one output value for each of `outputs`. Builders call this once shapes and types are checked. */
@@ -91,6 +109,6 @@ export function nodesOf(outputs: readonly Value[]): Node[] {
 }
 
 /** `float32[2, 3]`, as errors and the printer write a value's type. */
-export function formatType({ type, shape }: { type: DType; shape: Shape }): string {
-  return `${type}${formatShape(shape)}`;
+export function formatType({ type, shape, sequence }: Pick<Value, 'type' | 'shape' | 'sequence'>): string {
+  return sequence ? `sequence(${type})` : `${type}${formatShape(shape)}`;
 }

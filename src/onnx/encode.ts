@@ -1,7 +1,8 @@
 import onnxProto from 'onnx-proto';
 import { checkGraph } from '../graph/check.js';
-import type { Attribute, DType, Graph, Node, TensorData, Value } from '../graph/graph.js';
+import type { Attribute, DType, Graph, Node, Op, TensorData, Value } from '../graph/graph.js';
 import { nameValues } from '../graph/names.js';
+import { isMicrosoftOp } from '../graph/ops/microsoft.js';
 import { isOwnOp } from '../graph/own-ops.js';
 import type { Shape } from '../util/shape.js';
 
@@ -10,8 +11,9 @@ const { onnx } = onnxProto;
 /** ONNX 1.15: Gelu came with opset 20, which wants IR version 9. Read by ONNX Runtime 1.17 and later. */
 export const opsetVersion = 20;
 const irVersion = 9;
-/** The domain of the operators of `src/kernels`. */
+/** The domain of the operators of `src/kernels`, and that of ONNX Runtime. */
 const ownDomain = 'mae';
+const microsoftDomain = 'com.microsoft';
 
 const { DataType } = onnx.TensorProto;
 const elementType: Record<DType, number> = {
@@ -21,7 +23,7 @@ const elementType: Record<DType, number> = {
   uint8: DataType.UINT8,
   bool: DataType.BOOL,
 };
-const floatAttributes = new Set(['alpha', 'beta', 'epsilon', 'scale']);
+const floatAttributes = new Set(['alpha', 'beta', 'epsilon', 'scale', 'weight_decay']);
 
 export interface Initializer {
   readonly name: string;
@@ -48,13 +50,15 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Arr
   const weights = new Set(options.initializers?.map(({ name }) => name));
   const nodeProtos = nodes.map((node, index) => encodeNode(node, index, nameOf, constants));
   const inputs = graph.inputs.filter((value) => !weights.has(nameOf(value)));
-  const usesOwnOps = nodes.some(({ op }) => isOwnOp(op));
+  const domains = new Set(nodes.map(({ op }) => domainOf(op)));
   const model: onnxProto.onnx.IModelProto = {
     irVersion,
     producerName: 'mae',
     opsetImport: [
       { domain: '', version: opsetVersion },
-      ...(usesOwnOps ? [{ domain: ownDomain, version: 1 }] : []),
+      ...[ownDomain, microsoftDomain]
+        .filter((domain) => domains.has(domain))
+        .map((domain) => ({ domain, version: 1 })),
     ],
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
     graph: {
@@ -81,11 +85,16 @@ function encodeNode(
   return {
     name: `${node.op}_${index}`,
     opType: node.op,
-    domain: isOwnOp(node.op) ? ownDomain : '',
+    domain: domainOf(node.op),
     input: node.inputs.map(named),
     output: node.outputs.map(nameOf),
     attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(node.op, name, value)),
   };
+}
+
+function domainOf(op: Op): string {
+  if (isOwnOp(op)) return ownDomain;
+  return isMicrosoftOp(op) ? microsoftDomain : '';
 }
 
 function encodeAttribute(op: string, name: string, value: Attribute): onnxProto.onnx.IAttributeProto {
@@ -100,10 +109,12 @@ function encodeAttribute(op: string, name: string, value: Attribute): onnxProto.
 }
 
 function valueInfo(name: string, value: Value, batchAxis?: string): onnxProto.onnx.IValueInfoProto {
+  const elemType = elementType[value.type];
+  if (value.sequence) return { name, type: { sequenceType: { elemType: { tensorType: { elemType } } } } };
   const dim = value.shape.map((size, axis) =>
     axis === 0 && batchAxis !== undefined ? { dimParam: batchAxis } : { dimValue: size },
   );
-  return { name, type: { tensorType: { elemType: elementType[value.type], shape: { dim } } } };
+  return { name, type: { tensorType: { elemType, shape: { dim } } } };
 }
 
 function encodeInitializers({

@@ -282,6 +282,8 @@ const cases: Readonly<Record<Op, readonly Case[] | typeof notDifferentiable>> = 
   SoftmaxGrad: notDifferentiable,
   LayerNormalizationGrad: notDifferentiable,
   AttentionGrad: notDifferentiable,
+  AdamWOptimizer: notDifferentiable,
+  InPlaceAccumulatorV2: notDifferentiable,
 };
 
 function reductions(reduce: (x: Value, axes: readonly number[], keepdims?: boolean) => Value): Case[] {
