@@ -1,4 +1,4 @@
-/** What `onnxruntime.training.api` needs to find; test/oracle/official.py lets it load and train the files. */
+/** What `onnxruntime.training.api` needs to find; test/oracle/judge_official.py lets it load and train the files. */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,21 +1,15 @@
-"""onnxruntime.training.api loads what `mae build-artifacts --runtime onnxruntime-training` writes, and trains it.
-
-python official.py            prints the rows; exit code 1 where one is out of bounds
-rows(folder)                  the rows, for a table of all judges; files go to `folder`
-"""
+"""onnxruntime.training.api loads what `mae build-artifacts --runtime onnxruntime-training` writes, and trains it."""
 
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 from safetensors.numpy import load_file, save_file
-from shared import (
-    ROOT, grid, ours, preset, random_images, random_shuffle, relative, without_keys, worst,
-)
+from shared import ROOT, grid, ours, preset, random_images, random_shuffle, relative, without_keys, worst
+from table import Table
 
 JUDGE = "onnxruntime-training"
 STEPS = 10
@@ -125,31 +119,17 @@ def measure(name, folder):
     return errors
 
 
-def rows(workdir):
-    """A list of dicts of judge, configuration, what, error, bound, note (the worst tensor)."""
-    result = []
+def main(rows, folder):
+    table = Table(JUDGE, rows)
     for name in CONFIGURATIONS:
-        errors = measure(name, Path(workdir) / "official" / name.replace(", ", "-"))
-        for what, bound in ROWS.items():
-            note, error = errors[what]
-            result.append(
-                {"judge": JUDGE, "configuration": name, "what": what, "error": float(error), "bound": bound, "note": note}
-            )
-    return result
-
-
-def main():
-    with tempfile.TemporaryDirectory() as folder:
-        table = rows(folder)
-    print(f"{'name':20}  {'what':40}  {'largest error':>13}  {'bound':>7}  ok")
-    for row in table:
-        row["ok"] = row["error"] <= row["bound"]  # not so for NaN
-        print(
-            f"{row['configuration']:20}  {row['what']:40}  {row['error']:13.1e}  {row['bound']:7.0e}  "
-            f"{'yes' if row['ok'] else 'NO'}  {row['note']}"
-        )
-    sys.exit(0 if all(row["ok"] for row in table) else 1)
+        table.plan(name, ROWS)
+    for name in CONFIGURATIONS:
+        with table.measuring(name):
+            errors = measure(name, folder / name.replace(", ", "-"))
+            for what in ROWS:
+                note, error = errors[what]
+                table.report(name, what, error, note)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,89 @@
+/** What the scripts of this folder share: the job they are given, safetensors, one run of one of our graphs. */
+import { readFileSync } from 'node:fs';
+import { openSafetensors, readTensor, writeSafetensors } from '../../dist/checkpoint/safetensors.js';
+import { sizeOf } from '../../dist/util/shape.js';
+
+/** The JSON file that the command line names. */
+export function readJob() {
+  return JSON.parse(readFileSync(process.argv[2], 'utf8'));
+}
+
+const dtypes = new Map([
+  [Float32Array, 'F32'],
+  [Float64Array, 'F64'],
+  [Uint8Array, 'U8'],
+  [BigInt64Array, 'I64'],
+]);
+
+/** Every tensor of a file: name → { shape, data }. */
+export async function readTensors(path) {
+  const file = await openSafetensors(path);
+  try {
+    const tensors = new Map();
+    for (const [name, { shape }] of file.tensors) {
+      tensors.set(name, { shape, data: await readTensor(file, name) });
+    }
+    return tensors;
+  } finally {
+    await file.close();
+  }
+}
+
+/** @param tensors name → { shape, data } */
+export async function writeTensors(path, tensors) {
+  await writeSafetensors(
+    path,
+    Array.from(tensors, ([name, { shape, data }]) => ({
+      name,
+      shape,
+      dtype: dtypes.get(data.constructor),
+      data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    })),
+  );
+}
+
+/**
+ * Runs a session once with arrays of the host.
+ *
+ * @param inputs name → { shape, data }
+ * @param outputs name → shape; all float32
+ */
+export async function runOnce(runtime, session, inputs, outputs) {
+  const made = [];
+  const tensor = ({ data, shape }) => {
+    made.push(runtime.tensor(data, shape));
+    return made.at(-1);
+  };
+  const results = new Map(
+    // NaN where nothing is written
+    Array.from(outputs, ([name, shape]) => [
+      name,
+      { shape, data: new Float32Array(sizeOf(shape)).fill(Number.NaN) },
+    ]),
+  );
+  const bound = (tensors) =>
+    Object.fromEntries(Array.from(tensors, ([name, value]) => [name, tensor(value)]));
+  const binding = session.bind(bound(inputs), bound(results));
+  try {
+    await binding.run();
+    return results;
+  } finally {
+    binding.release();
+    for (const each of made) each.release();
+  }
+}
+
+/** The part that belongs to one of `count` equal parts along the first axis. */
+export function part({ shape, data }, index, count) {
+  const length = data.length / count;
+  return {
+    shape: [shape[0] / count, ...shape.slice(1)],
+    data: data.slice(index * length, (index + 1) * length),
+  };
+}
+
+/** Row `index` of the first axis. */
+export function row({ shape, data }, index) {
+  const size = sizeOf(shape.slice(1));
+  return { shape: shape.slice(1), data: data.slice(index * size, (index + 1) * size) };
+}

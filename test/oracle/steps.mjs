@@ -1,0 +1,149 @@
+/**
+ * Loss, predictions and gradients of a first batch, and the parameters after some steps of AdamW.
+ *
+ * node steps.mjs JOB.json
+ *
+ * Job: model, batchSize, accumIter, maskRatio, normPixLoss; `weights`, safetensors of every parameter; `batches`,
+ * safetensors of images uint8 [steps, accumIter·batchSize, H, W, 3] and ids_shuffle int64 [steps, …, L]; `steps` (0:
+ * no training), `schedule`, `weightDecay`; `output`, safetensors to write; `lossGraph`, where given: an ONNX file to
+ * write with the loss alone, the parameters inside.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildArtifacts } from '../../dist/artifact/build.js';
+import { evalModelFile, trainingModelFile } from '../../dist/artifact/manifest.js';
+import { writeArtifacts } from '../../dist/artifact/write.js';
+import { input } from '../../dist/graph/graph.js';
+import { expandDefinitions } from '../../dist/lowering/expand.js';
+import { maeInputs, maeLoss } from '../../dist/model/mae.js';
+import { encodeModel } from '../../dist/onnx/encode.js';
+import { learningRate } from '../../dist/optim/schedule.js';
+import { Runtime } from '../../dist/runtime/runtime.js';
+import { ModelState, sliceOf } from '../../dist/train/model-state.js';
+import { Trainer } from '../../dist/train/trainer.js';
+import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.mjs';
+
+const job = readJob();
+const { model, batchSize, accumIter, maskRatio, normPixLoss } = job;
+const artifacts = buildArtifacts(model, { batchSize, maskRatio, normPixLoss, accumulate: accumIter > 1 });
+const { manifest } = artifacts;
+const trained = manifest.parameters.filter(({ group }) => group !== 'fixed');
+
+const weights = await readTensors(job.weights);
+const batches = await readTensors(job.batches);
+
+/** The micro-batches of a step. */
+function microBatches(step) {
+  const [images, idsShuffle] = [row(batches.get('images'), step), row(batches.get('ids_shuffle'), step)];
+  return Array.from({ length: accumIter }, (_, i) => ({
+    images: part(images, i, accumIter),
+    idsShuffle: part(idsShuffle, i, accumIter),
+  }));
+}
+
+const runtime = new Runtime({ threads: 1 }); // the other judge has the other core
+const results = new Map();
+
+/** The mean loss and gradient of a batch, by the training graph. */
+async function gradients(batch) {
+  const session = runtime.createSession(artifacts.files.get(trainingModelFile));
+  const gradientShapes = trained.map(({ name, shape }) => [`${name}_grad`, shape]);
+  const outputs = new Map([['loss', []], ['gradient_norm', []], ...gradientShapes]);
+  let sums = new Map(
+    gradientShapes.map(([name, shape]) => [
+      name,
+      { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) },
+    ]),
+  );
+  let loss = 0;
+  for (const { images, idsShuffle } of batch) {
+    const inputs = new Map([
+      ['images', images],
+      ['ids_shuffle', idsShuffle],
+      ['loss_scale', { shape: [], data: Float32Array.of(1 / accumIter) }],
+      ...weights,
+    ]);
+    if (accumIter > 1) for (const [name, sum] of sums) inputs.set(`${name}.accumulation.buffer`, sum);
+    const run = await runOnce(runtime, session, inputs, outputs);
+    loss += run.get('loss').data[0] / accumIter;
+    results.set('gradient_norm', run.get('gradient_norm'));
+    sums = new Map(gradientShapes.map(([name]) => [name, run.get(name)]));
+  }
+  session.release();
+  results.set('loss', { shape: [], data: Float64Array.of(loss) });
+  for (const [name, sum] of sums) results.set(name, sum);
+}
+
+/** Predictions of every patch, in shuffled order, and the losses of the images, by the evaluation graph. */
+async function predictions(batch) {
+  const session = runtime.createSession(artifacts.files.get(evalModelFile));
+  const patchNumbers = 3 * model.patchSize ** 2;
+  const outputs = new Map([
+    ['loss', []],
+    ['image_loss', [batchSize]],
+    ['pred', [batchSize, manifest.patches, patchNumbers]],
+  ]);
+  for (const [i, { images, idsShuffle }] of batch.entries()) {
+    const inputs = new Map([['images', images], ['ids_shuffle', idsShuffle], ...weights]);
+    const run = await runOnce(runtime, session, inputs, outputs);
+    results.set(`pred.${i}`, run.get('pred'));
+    results.set(`image_loss.${i}`, run.get('image_loss'));
+  }
+  session.release();
+}
+
+/** Steps of the trainer, as `mae pretrain` makes them. */
+async function train() {
+  const folder = mkdtempSync(join(tmpdir(), 'mae-oracle-'));
+  try {
+    writeArtifacts(artifacts, folder);
+    const state = new ModelState(manifest);
+    for (const parameter of manifest.parameters) {
+      sliceOf(state.parameters, parameter).set(weights.get(parameter.name).data);
+    }
+    const trainer = new Trainer(runtime, folder, state);
+    for (let step = 0; step < job.steps; step++) {
+      for (const [i, { images, idsShuffle }] of microBatches(step).entries()) {
+        await trainer.forwardBackward({ images: images.data, idsShuffle: idsShuffle.data }, i, accumIter);
+      }
+      await trainer.update(step + 1, {
+        learningRate: learningRate(step, job.schedule),
+        weightDecay: job.weightDecay,
+      });
+    }
+    trainer.release();
+    for (const parameter of manifest.parameters) {
+      const { name, shape } = parameter;
+      results.set(name, { shape, data: sliceOf(state.parameters, parameter) });
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** The forward part of the training graph, as a model whose parameters are initializers. */
+function lossModel() {
+  const values = new Map(manifest.parameters.map(({ name, shape }) => [name, input(name, 'float32', shape)]));
+  const inputs = maeInputs(model, batchSize);
+  const loss = maeLoss(model, (name) => values.get(name), inputs, { kept: manifest.kept, normPixLoss });
+  const graph = {
+    name: 'loss_model',
+    inputs: [inputs.images, inputs.idsShuffle, ...values.values()],
+    outputs: [{ name: 'loss', value: loss }],
+  };
+  const initializers = manifest.parameters.map(({ name, shape }) => ({
+    name,
+    shape,
+    data: weights.get(name).data,
+  }));
+  return encodeModel(expandDefinitions(graph), { initializers });
+}
+
+const first = microBatches(0);
+await gradients(first);
+await predictions(first);
+if (job.lossGraph !== undefined) writeFileSync(job.lossGraph, lossModel());
+if (job.steps > 0) await train();
+runtime.release();
+await writeTensors(job.output, results);
