@@ -43,6 +43,7 @@ const packageUsers: Record<string, readonly string[]> = {
   flatbuffers: ['artifact/onnxruntime-training'],
   yargs: ['cli'],
   sharp: ['data'],
+  yauzl: ['checkpoint/pth'],
 };
 
 const root = fileURLToPath(new URL('../', import.meta.url));

@@ -212,9 +212,21 @@ export interface ResolvedCheckpoint {
   readonly configPath?: string;
 }
 
+/** What transformers calls a model's file where it is not model.safetensors. */
+const transformersFiles = ['model.safetensors.index.json', 'pytorch_model.bin'] as const;
+
+/** Whether a name is that of a file of torch.save. */
+export function isPth(path: string): boolean {
+  return ['.pth', '.pt', '.bin'].some((ending) => path.endsWith(ending));
+}
+
+function isModelFile(path: string): boolean {
+  return path.endsWith('.safetensors') || path.endsWith('.safetensors.index.json') || isPth(path);
+}
+
 /**
  * Finds the model in what a person may point at: a run directory (its latest checkpoint), its `checkpoints`
- * folder or `latest` file, a checkpoint folder, or a safetensors file.
+ * folder or `latest` file, a checkpoint folder, a folder of transformers, a safetensors or a .pth file.
  */
 export async function resolveCheckpoint(given: string): Promise<ResolvedCheckpoint> {
   const path = resolve(given);
@@ -225,15 +237,17 @@ export async function resolveCheckpoint(given: string): Promise<ResolvedCheckpoi
     throw explained(
       error,
       'checkpoint',
-      `a run directory, checkpoint folder or .safetensors file at ${given}`,
+      `a run directory, checkpoint folder, .safetensors or .pth file at ${given}`,
     );
   }
-  if (!isFolder && path.endsWith('.safetensors')) return surroundings(path);
+  if (!isFolder && isModelFile(path)) return surroundings(path);
 
   const tried: string[] = [];
   if (isFolder) {
     const modelPath = join(path, checkpointFiles.model);
-    if (await isFile(modelPath)) return surroundings(modelPath);
+    for (const name of [checkpointFiles.model, ...transformersFiles]) {
+      if (await isFile(join(path, name))) return surroundings(join(path, name));
+    }
     tried.push(modelPath, join(path, 'checkpoints', 'latest'), join(path, 'checkpoints', 'step-*'));
     const latest = await latestCheckpoint(path);
     if (latest !== undefined) return surroundings(join(latest.folder, checkpointFiles.model));
@@ -246,7 +260,7 @@ export async function resolveCheckpoint(given: string): Promise<ResolvedCheckpoi
   }
   const looked = tried.length === 0 ? 'a file of another kind' : `none of ${tried.join(', ')}`;
   throw new UserError(
-    `checkpoint: expected a run directory, checkpoint folder or .safetensors file at ${given}, got ${looked}; ` +
+    `checkpoint: expected a run directory, checkpoint folder, .safetensors or .pth file at ${given}, got ${looked}; ` +
       'check the path, or train until a first checkpoint is saved',
   );
 }

@@ -1,27 +1,6 @@
 /** The header of a safetensors file: the JSON between its 8-byte length and its data. No file is touched here. */
 import { messageOf, UserError } from '../util/errors.js';
-
-/** Bytes of one element. Types that pack several elements into a byte (F4, F6_…) are not read. */
-export const dtypeBytes = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E4M3: 1,
-  F8_E5M2: 1,
-  F8_E8M0: 1,
-  U16: 2,
-  I16: 2,
-  F16: 2,
-  BF16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  U64: 8,
-  I64: 8,
-  F64: 8,
-  C64: 8,
-} as const;
-export type Dtype = keyof typeof dtypeBytes;
+import { byteLength, type Dtype, dtypeBytes } from './dtypes.js';
 
 export interface TensorEntry {
   readonly name: string;
@@ -115,16 +94,6 @@ export function decodeHeader(json: Uint8Array, dataBytes: number, path: string):
     tensors: new Map(entries.map((entry) => [entry.name, entry])),
     metadata: metadata as Record<string, string>,
   };
-}
-
-/** Bytes of a tensor, or undefined beyond 2^53. */
-export function byteLength(dtype: Dtype, shape: readonly number[]): number | undefined {
-  let bytes: number = dtypeBytes[dtype];
-  for (const size of shape) {
-    bytes *= size;
-    if (!Number.isSafeInteger(bytes)) return undefined;
-  }
-  return bytes;
 }
 
 /** The first key that one object of valid JSON has twice: JSON.parse keeps the last one in silence. */

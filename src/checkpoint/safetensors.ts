@@ -3,18 +3,12 @@
  * without gaps. https://huggingface.co/docs/safetensors describes the format. Numbers are little-endian, as is
  * every machine that Node and ONNX Runtime's package run on together.
  */
-import { type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { UserError } from '../util/errors.js';
+import { arrayFrom, byteLength, checkFloat, type Dtype, type TensorArray, toFloat32 } from './dtypes.js';
 import { explained, formatBytes } from './durable-files.js';
-import {
-  byteLength,
-  type Dtype,
-  damaged,
-  decodeHeader,
-  encodeHeader,
-  type Header,
-  type TensorEntry,
-} from './safetensors-header.js';
+import { maxCallBytes, openRegularFile, readRegion } from './file-regions.js';
+import { damaged, decodeHeader, encodeHeader, type Header, type TensorEntry } from './safetensors-header.js';
 
 export interface TensorToWrite {
   readonly name: string;
@@ -31,9 +25,6 @@ export interface SafetensorsFile extends Header {
   readonly handle: FileHandle;
   close(): Promise<void>;
 }
-
-// One read or write call takes less than 2^31 bytes; smaller pieces keep the thread pool free for others.
-const maxCallBytes = 2 ** 28;
 
 // The limit of the published readers.
 const maxHeaderBytes = 100_000_000;
@@ -96,11 +87,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   let handle: FileHandle | undefined;
   try {
-    // Before it is opened: to open a pipe would wait for its writer.
-    if (!(await stat(path)).isFile()) {
-      throw new UserError(`safetensors: expected ${path} to be a file, got a folder or device; give a file`);
-    }
-    const opened = await open(path, 'r');
+    const opened = await openRegularFile(path, 'safetensors');
     handle = opened;
     const fileBytes = (await opened.stat()).size;
     const { dataStart, json } = await readHeader(opened, fileBytes, path);
@@ -115,28 +102,14 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
 async function readHeader(handle: FileHandle, fileBytes: number, path: string) {
   if (fileBytes < 8) throw damaged(path, `${fileBytes} bytes`);
   const prefix = Buffer.alloc(8);
-  await readAll(handle, prefix, 0, path);
+  await readRegion(handle, prefix, 0, 'safetensors', path);
   const headerBytes = prefix.readBigUInt64LE();
   if (headerBytes > maxHeaderBytes || headerBytes > fileBytes - 8) {
     throw damaged(path, `a header of ${headerBytes} bytes in a file of ${fileBytes}`);
   }
   const json = new Uint8Array(Number(headerBytes));
-  await readAll(handle, json, 8, path);
+  await readRegion(handle, json, 8, 'safetensors', path);
   return { dataStart: 8 + json.byteLength, json };
-}
-
-async function readAll(handle: FileHandle, into: Uint8Array, position: number, path: string): Promise<void> {
-  for (let done = 0; done < into.byteLength; ) {
-    const length = Math.min(into.byteLength - done, maxCallBytes);
-    const { bytesRead } = await handle.read(into, done, length, position + done);
-    if (bytesRead === 0) {
-      throw new UserError(
-        `safetensors: expected ${into.byteLength} bytes at ${position} of ${path}, got ${done}; ` +
-          'the file became shorter while it was read: run again when nothing writes to it',
-      );
-    }
-    done += bytesRead;
-  }
 }
 
 /** The entry of a tensor; UserError with names like it if the file has none of that name. */
@@ -165,81 +138,23 @@ export async function readTensorInto(
     );
   }
   try {
-    await readAll(file.handle, destination, file.dataStart + offset, file.path);
+    await readRegion(file.handle, destination, file.dataStart + offset, 'safetensors', file.path);
   } catch (error) {
     throw explained(error, 'safetensors', `to read ${name} from ${file.path}`);
   }
 }
 
-/** How readTensor returns each type: the 16-bit floats as their bits, the 8-bit ones as bytes, C64 as pairs. */
-const arrayOf = {
-  BOOL: Uint8Array,
-  U8: Uint8Array,
-  I8: Int8Array,
-  F8_E4M3: Uint8Array,
-  F8_E5M2: Uint8Array,
-  F8_E8M0: Uint8Array,
-  U16: Uint16Array,
-  I16: Int16Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  U32: Uint32Array,
-  I32: Int32Array,
-  F32: Float32Array,
-  U64: BigUint64Array,
-  I64: BigInt64Array,
-  F64: Float64Array,
-  C64: Float32Array,
-} as const satisfies Record<Dtype, unknown>;
-export type TensorArray = InstanceType<(typeof arrayOf)[Dtype]>;
-
-/** The elements of a tensor in a new array of its own type; see `arrayOf`. */
+/** The elements of a tensor in a new array of its own type. */
 export async function readTensor(file: SafetensorsFile, name: string): Promise<TensorArray> {
   const { dtype, bytes } = tensorEntry(file, name);
   const buffer = new ArrayBuffer(bytes);
   await readTensorInto(file, name, new Uint8Array(buffer));
-  return new arrayOf[dtype](buffer);
+  return arrayFrom(dtype, buffer);
 }
 
 /** The elements of an F32, F16, BF16 or F64 tensor as float32. */
 export async function readFloat32(file: SafetensorsFile, name: string): Promise<Float32Array> {
   const { dtype } = tensorEntry(file, name);
-  if (dtype !== 'F32' && dtype !== 'F16' && dtype !== 'BF16' && dtype !== 'F64') {
-    throw new UserError(
-      `safetensors: expected ${name} in ${file.path} to be F32, F16, BF16 or F64, got ${dtype}; ` +
-        'give a file of the model that is asked for',
-    );
-  }
-  const array = await readTensor(file, name);
-  if (dtype === 'F32') return array as Float32Array;
-  if (dtype === 'F16') return halfToFloat32(array as Uint16Array);
-  if (dtype === 'BF16') return bfloat16ToFloat32(array as Uint16Array);
-  return Float32Array.from(array as Float64Array);
-}
-
-/** A bfloat16 is the upper half of a float32. */
-function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = bits[i]! << 16;
-  return new Float32Array(out.buffer);
-}
-
-/** IEEE 754 binary16 (1 sign, 5 exponent, 10 fraction bits) to binary32 (1, 8, 23), exactly. */
-function halfToFloat32(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  const values = new Float32Array(out.buffer);
-  for (let i = 0; i < bits.length; i++) {
-    const half = bits[i]!;
-    const sign = (half & 0x8000) << 16;
-    const exponent = (half >> 10) & 31;
-    const fraction = half & 1023;
-    if (exponent === 0) {
-      values[i] = fraction / 2 ** 24; // zero and subnormals
-      out[i] = out[i]! | sign;
-    } else {
-      // 127 − 15 = 112 is the difference of the biases; infinities and NaNs keep an exponent of all ones.
-      out[i] = sign | ((exponent === 31 ? 255 : exponent + 112) << 23) | (fraction << 13);
-    }
-  }
-  return values;
+  checkFloat(dtype, `safetensors: expected ${name} in ${file.path}`);
+  return toFloat32(dtype, await readTensor(file, name));
 }

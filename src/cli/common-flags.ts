@@ -8,7 +8,7 @@ export const checkpointFlag = {
   demandOption: true,
   requiresArg: true,
   coerce: text('checkpoint'),
-  describe: 'Run directory, checkpoint folder or model.safetensors',
+  describe: 'Run, checkpoint or transformers directory, or a .safetensors or .pth file',
 } as const;
 
 export const threadsFlag = {

@@ -8,11 +8,13 @@ import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
 import { Runtime } from '../runtime/runtime.js';
+import { atInputSize } from '../train/input-size.js';
 import { loadWeights, type Weights } from '../train/weights.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { checkpointFlag, deviceFlag, outputFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, checkDevice, text } from './flags.js';
+import { inputSizeFlag } from './model-flags.js';
 
 export const options = {
   checkpoint: checkpointFlag,
@@ -30,6 +32,7 @@ export const options = {
     coerce: text('format'),
     describe: 'A model that runs, or its weights under their published names',
   },
+  'input-size': inputSizeFlag,
   threads: threadsFlag,
   device: deviceFlag,
 } as const satisfies Record<string, Options>;
@@ -41,7 +44,8 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
   checkDevice(argv.device);
   const { output, format } = argv;
   const pool = argv.pool as Pool;
-  const weights = await loadWeights(argv.checkpoint, encoderParameters);
+  const weights = atInputSize(await loadWeights(argv.checkpoint, encoderParameters), argv.inputSize);
+  for (const note of weights.notes) console.error(note);
   try {
     if (format === 'safetensors') await writeWeights(output, weights, pool);
     else await writeEncoderModel(output, weights.config, weights.parameters, { pool, step: weights.step });

@@ -21,6 +21,7 @@ const commands: readonly [usage: string, description: string, load: () => Promis
     'Write the encoder of a checkpoint as ONNX or safetensors',
     () => import('./export-encoder.js'),
   ],
+  ['export', 'Write a checkpoint for transformers, timm or the published code', () => import('./export.js')],
   ['build-artifacts', 'Write the ONNX training artefacts of a model', () => import('./build-artifacts.js')],
   ['sample-data', 'Render licence-free sample images', () => import('./sample-data.js')],
   [

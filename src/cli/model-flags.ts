@@ -5,6 +5,12 @@ import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { integer, number, text } from './flags.js';
 
+export const inputSizeFlag = {
+  coerce: inputSize,
+  requiresArg: true,
+  describe: 'Pixels: 224, or height and width: 224x160 (default: the model’s)',
+} as const;
+
 /** Flags that shape the graphs; `pretrain` and `build-artifacts` share them. */
 export const modelFlags = {
   model: {
@@ -13,11 +19,7 @@ export const modelFlags = {
     coerce: text('model'),
     describe: 'Preset of models/, or a JSON file with the same fields',
   },
-  'input-size': {
-    coerce: inputSize,
-    requiresArg: true,
-    describe: 'Pixels: 224, or height and width: 224x160 (default: the model’s)',
-  },
+  'input-size': inputSizeFlag,
   'batch-size': {
     default: pretrainDefaults.batchSize,
     coerce: integer('batch-size', { min: 1, max: 65536 }),

@@ -92,7 +92,8 @@ export const pretrainFlags = {
     type: 'string',
     coerce: text('init'),
     requiresArg: true,
-    describe: 'Start from the weights of a run, checkpoint or .safetensors file',
+    describe:
+      'Start from the weights of a run, checkpoint or transformers directory, .safetensors or .pth file',
   },
   'val-path': {
     type: 'string',

@@ -5,15 +5,17 @@ import { loadImage } from '../data/load-image.js';
 import { randomPermutation } from '../data/masking.js';
 import { writePictureGrid } from '../data/picture-grid.js';
 import { expandDefinitions } from '../lowering/expand.js';
-import { imageSize, patchCount } from '../model/config.js';
+import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { denormalizePatches, patchifyPixels, unpatchifyPixels, unshuffle } from '../model/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
 import { Runtime } from '../runtime/runtime.js';
 import { Evaluator } from '../train/evaluator.js';
+import { atInputSize } from '../train/input-size.js';
 import { loadWeights, type Weights } from '../train/weights.js';
 import { checkpointFlag, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, checkDevice, integer, number, text } from './flags.js';
+import { inputSizeFlag } from './model-flags.js';
 
 export const options = {
   checkpoint: checkpointFlag,
@@ -26,6 +28,7 @@ export const options = {
     describe:
       'PNG: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
   },
+  'input-size': inputSizeFlag,
   'mask-ratio': {
     coerce: number('mask-ratio', { min: 0, max: 1, open: true }),
     requiresArg: true,
@@ -77,17 +80,20 @@ export async function reconstruct({
   images,
   checkpoint,
   output,
+  inputSize,
   maskRatio,
   seed = 0,
   fit = 'crop',
   threads = 0,
 }: Pick<ReconstructArguments, 'images' | 'checkpoint' | 'output'> & {
+  inputSize?: ModelConfig['inputSize'] | undefined;
   maskRatio?: number | undefined;
   seed?: number;
   fit?: Fit;
   threads?: number;
 }): Promise<Reconstruction[]> {
-  const weights = await loadWeights(checkpoint, maeParameters);
+  const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
+  for (const note of weights.notes) console.error(note);
   const size = imageSize(weights.config);
   const ratio = maskRatio ?? weights.maskRatio;
   const runtime = new Runtime({ threads });

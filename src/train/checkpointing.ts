@@ -4,8 +4,9 @@ import { checkpointFiles, writeCheckpoint } from '../checkpoint/run-directory.js
 import { readTensorInto, type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.js';
 import { readState, type State, writeState } from '../checkpoint/state.js';
 import { UserError } from '../util/errors.js';
+import { modelMetadata } from './model-info.js';
 import { type ModelState, sliceOf } from './model-state.js';
-import { checkParameters, modelMetadata, withSafetensors } from './weights.js';
+import { checkParameters, withSafetensors } from './weights.js';
 
 /** Where a run is, beside its tensors. */
 export interface RunState extends State {

@@ -5,7 +5,6 @@ import { runPaths } from '../checkpoint/run-directory.js';
 import type { ImageFolder } from '../data/image-folder.js';
 import { type Batch, type SkippedImage, TrainLoader } from '../data/loader.js';
 import { imageSize } from '../model/config.js';
-import { maeParameters } from '../model/parameters.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { UserError } from '../util/errors.js';
@@ -17,7 +16,7 @@ import type { Plan } from './plan.js';
 import { RunLog, type TrainLine, trimLog } from './run-log.js';
 import { Trainer } from './trainer.js';
 import { validate } from './validate.js';
-import { loadWeights } from './weights.js';
+import { loadInitialWeights } from './weights.js';
 
 /** What a run needs that is made before it starts. */
 export interface PretrainInputs {
@@ -41,6 +40,8 @@ export interface PretrainObserver {
   validated(epoch: number, loss: number): void;
   saved(path: string): void;
   skipped(image: SkippedImage): void;
+  /** Something to know of the weights that the run starts from. */
+  note(line: string): void;
 }
 
 export interface PretrainResult {
@@ -60,7 +61,7 @@ export async function pretrain(
   const { options, plan, manifest, runtime, validationImages } = inputs;
   const paths = runPaths(options.outputDir);
   const state = new ModelState(manifest);
-  let position = await startState(inputs, state);
+  let position = await startState(inputs, state, observer);
   await trimLog(paths.log, position.step);
   const log = new RunLog(paths.log);
   log.start({ step: position.step, total_steps: plan.totalSteps, resumed_from: inputs.resumeFrom ?? null });
@@ -189,16 +190,20 @@ export async function pretrain(
 }
 
 /** Weights and position at the start: of a checkpoint, of other weights, or fresh. */
-async function startState(inputs: PretrainInputs, state: ModelState): Promise<RunState> {
+async function startState(
+  inputs: PretrainInputs,
+  state: ModelState,
+  observer: PretrainObserver,
+): Promise<RunState> {
   const { options, resumeFrom } = inputs;
   if (resumeFrom !== undefined) return loadCheckpoint(resumeFrom, state);
-  if (options.init === undefined) {
-    state.initialize(options.seed);
-    return startOfRun;
-  }
-  const { parameters } = await loadWeights(options.init, () => maeParameters(state.manifest.model));
+  state.initialize(options.seed);
+  if (options.init === undefined) return startOfRun;
+  const { parameters, notes } = await loadInitialWeights(options.init, state.manifest.model);
+  for (const note of notes) observer.note(note);
   for (const parameter of state.manifest.parameters) {
-    sliceOf(state.parameters, parameter).set(parameters.get(parameter.name)!);
+    const given = parameters.get(parameter.name);
+    if (given !== undefined) sliceOf(state.parameters, parameter).set(given);
   }
   return startOfRun;
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Dtype } from '../../src/checkpoint/dtypes.js';
 import {
   openSafetensors,
   readFloat32,
@@ -10,7 +11,6 @@ import {
   readTensorInto,
   writeSafetensors,
 } from '../../src/checkpoint/safetensors.js';
-import type { Dtype } from '../../src/checkpoint/safetensors-header.js';
 import { UserError } from '../../src/util/errors.js';
 import { RandomStream } from '../../src/util/random.js';
 

@@ -7,6 +7,7 @@ const commands = [
   'pretrain',
   'reconstruct',
   'export-encoder',
+  'export',
   'build-artifacts',
   'sample-data',
   'demo',

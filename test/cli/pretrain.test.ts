@@ -284,8 +284,9 @@ describe('--init', () => {
     const other = { ...options, 'output-dir': newRun(), init: alone };
     const missing = await maeError(pretrainArgs({ ...other, model: deep }));
     expect(missing).toContain('blocks.1.attn.qkv.weight is missing');
-    const shape = await maeError(pretrainArgs({ ...other, 'input-size': 20 }));
-    expect(shape).toMatch(/: pos_embed is \[1, 17, 24\] instead of \[1, 26, 24\]/);
+    const wide = writeModel(deeper, { ...tinyModel, mlpRatio: 4 });
+    const shape = await maeError(pretrainArgs({ ...other, model: wide }));
+    expect(shape).toMatch(/: blocks\.0\.mlp\.fc1\.weight is \[48, 24\] instead of \[96, 24\]/);
   });
 });
 
