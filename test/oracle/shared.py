@@ -13,6 +13,7 @@ ROOT = HERE.parent.parent
 
 MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
+FLAT_COLOUR = (124, 116, 104)  # nearly MEAN: a patch of it has variance 3e-5, so that the 1e-6 of norm_pix_loss shows
 
 
 def preset(name):
@@ -105,7 +106,9 @@ def random_weights(rng, model, positions):
     for name, shape in parameter_shapes(model).items():
         if name.endswith("pos_embed"):
             values = positions(shape[-1], grid(model))[None]
-        elif name.endswith("token"):
+        elif name == "cls_token":
+            values = 0.02 * rng.standard_normal(shape)  # small beside an epsilon that is not 1e-6, for its position is 0
+        elif name == "mask_token":
             values = 0.5 * rng.standard_normal(shape)
         elif name.endswith("bias"):
             values = 0.1 * rng.standard_normal(shape)
@@ -118,7 +121,7 @@ def random_weights(rng, model, positions):
 
 
 def random_images(rng, count, size):
-    """uint8 [count, size, size, 3]: a few slow waves and noise."""
+    """uint8 [count, size, size, 3]: a few slow waves and noise; in a corner a patch of one colour."""
     images = np.empty((count, size, size, 3), np.uint8)
     axis = np.arange(size) / size
     for image in images:
@@ -127,6 +130,7 @@ def random_images(rng, count, size):
             for fy, fx, phase in rng.uniform(-2, 2, (3, 3)):
                 waves += 35 * np.sin(2 * np.pi * (fy * axis[:, None] + fx * axis + phase))
             image[..., channel] = np.clip(np.rint(127 + waves), 0, 255)
+    images[:, : size // 8, : size // 8] = FLAT_COLOUR
     return images
 
 
