@@ -4,7 +4,9 @@ import type { Options } from 'yargs';
 import { explained, writeJsonAtomically } from '../checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.js';
 import { toTransformersNames } from '../checkpoint/tensor-names.js';
+import { layerNormEps } from '../model/config.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
+import { layerNormEpsilon } from '../nn/layers.js';
 import { modelMetadata } from '../train/model-info.js';
 import { transformersConfig } from '../train/transformers-config.js';
 import { loadWeights, type Weights } from '../train/weights.js';
@@ -43,6 +45,12 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
   for (const note of weights.notes) console.error(note);
   if (format !== 'timm' && !weights.hasDecoder) {
     console.error(`${weights.path} has no decoder: the encoder alone is written`);
+  }
+  const epsilon = layerNormEps(weights.config);
+  if (format === 'timm' && epsilon !== layerNormEpsilon) {
+    console.error(
+      `timm's layer norms add ${layerNormEpsilon}, those of this model ${epsilon}: set norm_layer in timm`,
+    );
   }
   const { config, metadata, tensors } = exporters[format](weights);
   try {

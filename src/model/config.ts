@@ -1,3 +1,4 @@
+import { layerNormEpsilon } from '../nn/layers.js';
 import { UserError } from '../util/errors.js';
 
 /** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */
@@ -15,6 +16,13 @@ export interface ModelConfig {
   decoderNumHeads: number;
   /** Hidden width of the MLPs as a multiple of the width. */
   mlpRatio: number;
+  /** Epsilon of every layer norm; 1e-6, the paper's, where it is not given. */
+  layerNormEps?: number;
+}
+
+/** The epsilon of every layer norm of a model. */
+export function layerNormEps(config: ModelConfig): number {
+  return config.layerNormEps ?? layerNormEpsilon;
 }
 
 const fields = [
@@ -36,7 +44,7 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
   }
   const record = value as Record<string, unknown>;
   for (const key of Object.keys(record)) {
-    if (!(fields as readonly string[]).includes(key)) {
+    if (!(fields as readonly string[]).includes(key) && key !== 'layerNormEps') {
       throw new UserError(`${source}: unknown field "${key}"; expected ${fields.join(', ')}`);
     }
   }
@@ -52,6 +60,15 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
     }
   }
   const config = Object.fromEntries(fields.map((field) => [field, record[field]])) as unknown as ModelConfig;
+  const epsilon = record['layerNormEps'];
+  if (epsilon !== undefined) {
+    if (typeof epsilon !== 'number' || !(epsilon > 0 && epsilon < 1)) {
+      throw new UserError(
+        `${source}: expected "layerNormEps" to be a small positive number, got ${JSON.stringify(epsilon)}`,
+      );
+    }
+    if (epsilon !== layerNormEpsilon) config.layerNormEps = epsilon;
+  }
   checkModelConfig(config, source);
   return config;
 }

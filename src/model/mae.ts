@@ -92,8 +92,8 @@ export function forwardEncoder(
   const visible = embedPatches(normalize(slice(shuffled, 1, 0, kept)), p); // [B, K, D]
   const cls = expand(p('cls_token'), [batch, 1, config.embedDim]);
   let x = add(concat([cls, visible], 1), shufflePositions(p('pos_embed'), idsShuffle, kept));
-  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, config.numHeads);
-  return layerNorm(x, p, 'norm');
+  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, config.numHeads, config.layerNormEps);
+  return layerNorm(x, p, 'norm', config.layerNormEps);
 }
 
 /** The decoder over all tokens, before its final norm. latent: [B, 1 + K, D] → [B, 1 + L, E]. */
@@ -104,13 +104,13 @@ function forwardDecoder(config: ModelConfig, p: Parameters, latent: Value, idsSh
   const masks = expand(p('mask_token'), [batch, removed, config.decoderEmbedDim]);
   let x = add(concat([embedded, masks], 1), shufflePositions(p('decoder_pos_embed'), idsShuffle, patches));
   for (let i = 0; i < config.decoderDepth; i++)
-    x = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads);
+    x = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads, config.layerNormEps);
   return x;
 }
 
 /** Pixels predicted for some tokens. […, E] → […, P]. */
-function predict(x: Value, p: Parameters): Value {
-  return linear(layerNorm(x, p, 'decoder_norm'), p, 'decoder_pred');
+function predict(config: ModelConfig, p: Parameters, x: Value): Value {
+  return linear(layerNorm(x, p, 'decoder_norm', config.layerNormEps), p, 'decoder_pred');
 }
 
 /** What the decoder should predict. uint8 [B, N, P] → float32 [B, N, P]. */
@@ -143,7 +143,7 @@ export function maeLoss(config: ModelConfig, p: Parameters, inputs: MaeInputs, o
   const shuffled = shufflePatches(inputs, config);
   const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept);
   const decoded = forwardDecoder(config, p, latent, idsShuffle);
-  const pred = predict(slice(decoded, 1, 1 + kept, 1 + patches), p);
+  const pred = predict(config, p, slice(decoded, 1, 1 + kept, 1 + patches));
   const target = targets(slice(shuffled, 1, kept, patches), options.normPixLoss);
   return reduceMean(imageLosses(pred, target), [0]);
 }
@@ -155,7 +155,7 @@ export function maeEvaluation(config: ModelConfig, p: Parameters, inputs: MaeInp
   const patches = patchCount(config);
   const shuffled = shufflePatches(inputs, config);
   const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept);
-  const pred = predict(slice(forwardDecoder(config, p, latent, idsShuffle), 1, 1, 1 + patches), p);
+  const pred = predict(config, p, slice(forwardDecoder(config, p, latent, idsShuffle), 1, 1, 1 + patches));
   const target = targets(slice(shuffled, 1, kept, patches), options.normPixLoss);
   const imageLoss = imageLosses(slice(pred, 1, kept, patches), target);
   return { loss: reduceMean(imageLoss, [0]), imageLoss, pred };
@@ -179,6 +179,6 @@ export function maeEncoder(config: ModelConfig, p: Parameters, pixelValues: Valu
   // the class token enters by padding and adding, for its row has to be repeated for a batch of unknown size
   const positions = add(p('pos_embed'), pad(p('cls_token'), 1, 0, rows * columns));
   let x = add(pad(embedPatches(patches, p), 1, 1, 0), positions);
-  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, config.numHeads);
-  return layerNorm(x, p, 'norm');
+  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, config.numHeads, config.layerNormEps);
+  return layerNorm(x, p, 'norm', config.layerNormEps);
 }

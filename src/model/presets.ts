@@ -39,6 +39,7 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
 export function presetNameOf(config: ModelConfig): string | undefined {
   return presetNames().find((name) => {
     const preset = { ...loadModelConfig(name), inputSize: config.inputSize };
-    return (Object.keys(preset) as (keyof ModelConfig)[]).every((field) => preset[field] === config[field]);
+    const fields = Object.keys({ ...preset, ...config }) as (keyof ModelConfig)[];
+    return fields.every((field) => preset[field] === config[field]);
   });
 }

@@ -8,7 +8,7 @@ import { sizeOf } from '../util/shape.js';
 /** Finds a parameter of the model by its published name. */
 export type Parameters = (name: string) => Value;
 
-/** The epsilon of every layer norm of the published model (timm's ViT). */
+/** The epsilon of every layer norm of the published models (timm's ViT). */
 export const layerNormEpsilon = 1e-6;
 
 /** x·Wᵀ + b over the last axis. x: […, in]; weight: [out, in]; bias: [out]. */
@@ -19,8 +19,8 @@ export function linear(x: Value, p: Parameters, name: string): Value {
   return reshape(y, x.shape.with(-1, weight.shape[0]!));
 }
 
-export function layerNorm(x: Value, p: Parameters, name: string): Value {
-  return layerNormalization(x, p(`${name}.weight`), p(`${name}.bias`), layerNormEpsilon);
+export function layerNorm(x: Value, p: Parameters, name: string, epsilon = layerNormEpsilon): Value {
+  return layerNormalization(x, p(`${name}.weight`), p(`${name}.bias`), epsilon);
 }
 
 /** Multi-head self-attention with one fused qkv matrix. x: [B, T, D]. */
@@ -36,8 +36,14 @@ export function selfAttention(x: Value, p: Parameters, name: string, heads: numb
 }
 
 /** A pre-norm transformer block. x: [B, T, D]. */
-export function block(x: Value, p: Parameters, name: string, heads: number): Value {
-  x = add(x, selfAttention(layerNorm(x, p, `${name}.norm1`), p, `${name}.attn`, heads));
-  const hidden = gelu(linear(layerNorm(x, p, `${name}.norm2`), p, `${name}.mlp.fc1`));
+export function block(
+  x: Value,
+  p: Parameters,
+  name: string,
+  heads: number,
+  epsilon = layerNormEpsilon,
+): Value {
+  x = add(x, selfAttention(layerNorm(x, p, `${name}.norm1`, epsilon), p, `${name}.attn`, heads));
+  const hidden = gelu(linear(layerNorm(x, p, `${name}.norm2`, epsilon), p, `${name}.mlp.fc1`));
   return add(x, linear(hidden, p, `${name}.mlp.fc2`));
 }

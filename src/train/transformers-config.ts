@@ -1,5 +1,5 @@
 /** config.json of transformers' ViTMAE: our sizes under its names. */
-import { imageSize, type ModelConfig, parseModelConfig } from '../model/config.js';
+import { imageSize, layerNormEps, type ModelConfig, parseModelConfig } from '../model/config.js';
 import { UserError } from '../util/errors.js';
 import type { ModelInfo } from './model-info.js';
 
@@ -22,9 +22,6 @@ const defaults: Readonly<Record<string, unknown>> = {
   mask_ratio: 0.75,
   norm_pix_loss: false,
 };
-
-/** That of every layer norm here and in the published code. */
-const layerNormEpsilon = 1e-6;
 
 /** The model that a config.json of transformers describes; UserError where it is not one that is built here. */
 export function parseTransformersConfig(value: Readonly<Record<string, unknown>>, path: string): ModelInfo {
@@ -70,21 +67,15 @@ export function parseTransformersConfig(value: Readonly<Record<string, unknown>>
     decoderNumHeads: field('decoder_num_attention_heads'),
     mlpRatio,
   };
-  const config = parseModelConfig({ ...fields, inputSize: singleSize(imageSides) }, path);
+  const sizes = { ...fields, inputSize: singleSize(imageSides), layerNormEps: number('layer_norm_eps') };
+  const config = parseModelConfig(sizes, path);
   const maskRatio = number('mask_ratio');
   if (!(maskRatio > 0 && maskRatio < 1)) {
     throw new UserError(
       `${path}: expected "mask_ratio" between 0 and 1, got ${maskRatio}; repair it, or save the model again`,
     );
   }
-  const epsilon = number('layer_norm_eps');
-  const notes =
-    epsilon === layerNormEpsilon
-      ? []
-      : [
-          `${path} has a layer_norm_eps of ${epsilon}; 1e-6 is used, with which the paper's models were trained`,
-        ];
-  return { config, maskRatio, normPixLoss: field('norm_pix_loss') === true, step: 0, notes };
+  return { config, maskRatio, normPixLoss: field('norm_pix_loss') === true, step: 0, notes: [] };
 }
 
 /** One number where both sides are the same. */
@@ -109,7 +100,7 @@ export function transformersConfig(info: ModelInfo, encoderOnly: boolean): Recor
     image_size: height === width ? height : [height, width],
     initializer_range: 0.02,
     intermediate_size: hiddenWidth(config, config.embedDim),
-    layer_norm_eps: layerNormEpsilon,
+    layer_norm_eps: layerNormEps(config),
     mask_ratio: maskRatio,
     model_type: 'vit_mae',
     norm_pix_loss: normPixLoss,

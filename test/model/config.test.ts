@@ -38,6 +38,9 @@ describe('parseModelConfig', () => {
   test('returns the fields of a valid model', () => {
     expect(parseModelConfig({ ...valid }, 'model.json')).toEqual(valid);
     expect(parseModelConfig({ ...valid, mlpRatio: 2.5 }, 'model.json').mlpRatio).toBe(2.5);
+    expect(parseModelConfig({ ...valid, layerNormEps: 1e-12 }, 'model.json').layerNormEps).toBe(1e-12);
+    // the paper's own is not written down: the bytes of its models stay the same
+    expect(parseModelConfig({ ...valid, layerNormEps: 1e-6 }, 'model.json')).toEqual(valid);
   });
 
   test.each<[string, unknown, RegExp]>([
@@ -50,6 +53,11 @@ describe('parseModelConfig', () => {
       /expected "depth" to be a positive number, got undefined/,
     ],
     ['a string', { ...valid, depth: '2' }, /expected "depth" to be a positive number, got "2"/],
+    [
+      'an epsilon that is none',
+      { ...valid, layerNormEps: 0 },
+      /expected "layerNormEps" to be a small positive/,
+    ],
     ['zero', { ...valid, numHeads: 0 }, /expected "numHeads" to be a positive number, got 0/],
     ['a fraction', { ...valid, depth: 1.5 }, /expected "depth" to be a positive number, got 1.5/],
     ['a huge number', { ...valid, embedDim: 1e9 }, /expected "embedDim"/],
