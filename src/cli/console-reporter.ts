@@ -75,8 +75,6 @@ export class ConsoleReporter implements PretrainObserver {
     this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
   }
 
-  saved(): void {}
-
   skipped({ path, reason }: SkippedImage): void {
     this.note(`skipped ${path}: ${reason}`);
   }

@@ -38,7 +38,6 @@ export interface PretrainObserver {
   stepped(line: TrainLine, isLogged: boolean): void;
   epochEnded(epoch: number, loss: number): void;
   validated(epoch: number, loss: number): void;
-  saved(path: string): void;
   skipped(image: SkippedImage): void;
   /** Something to know of the weights that the run starts from. */
   note(line: string): void;
@@ -88,7 +87,6 @@ export async function pretrain(
     checkpoint = await saveCheckpoint(options.outputDir, state, position, options.keep);
     savedAt = position.step;
     log.checkpoint({ step: position.step, path: checkpoint });
-    observer.saved(checkpoint);
   };
   const nextBatch = async (): Promise<Batch> => {
     const batch = await meter.waiting(loader.next());

@@ -19,22 +19,12 @@ import { layOutArena } from '../../src/artifact/arena-layout.js';
 import { type ArtifactOptions, buildArtifacts, checkedKeptCount } from '../../src/artifact/build.js';
 import { readManifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
-import type { ModelConfig } from '../../src/model/config.js';
 import { maeParameters } from '../../src/model/parameters.js';
 import { loadModelConfig, presetNames } from '../../src/model/presets.js';
 import { UserError } from '../../src/util/errors.js';
+import { smallModel } from '../support/small-model.js';
 
-const config: ModelConfig = {
-  inputSize: 32,
-  patchSize: 8,
-  embedDim: 24,
-  depth: 2,
-  numHeads: 3,
-  decoderEmbedDim: 16,
-  decoderDepth: 1,
-  decoderNumHeads: 2,
-  mlpRatio: 4,
-};
+const config = smallModel;
 const options: ArtifactOptions = { batchSize: 2, maskRatio: 0.75, normPixLoss: true, accumulate: false };
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 

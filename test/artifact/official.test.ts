@@ -13,25 +13,15 @@ import {
   type OnnxRuntimeTrainingOptions,
 } from '../../src/artifact/onnxruntime-training/build.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
-import type { ModelConfig } from '../../src/model/config.js';
 import { initialize } from '../../src/model/initialize.js';
 import { maeParameters } from '../../src/model/parameters.js';
 import { UserError } from '../../src/util/errors.js';
 import { sizeOf } from '../../src/util/shape.js';
 import { mae, maeOk } from '../support/cli.js';
+import { smallModel } from '../support/small-model.js';
 import { readCheckpoint } from './official-reader.js';
 
-const config: ModelConfig = {
-  inputSize: 32,
-  patchSize: 8,
-  embedDim: 24,
-  depth: 2,
-  numHeads: 3,
-  decoderEmbedDim: 16,
-  decoderDepth: 1,
-  decoderNumHeads: 2,
-  mlpRatio: 4,
-};
+const config = smallModel;
 const options: OnnxRuntimeTrainingOptions = {
   batchSize: 2,
   maskRatio: 0.75,

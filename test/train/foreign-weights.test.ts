@@ -22,19 +22,10 @@ import {
   weightsPath,
 } from '../checkpoint/weight-goldens.js';
 import { readTensorFile, type TensorFile, writeTensorFile } from '../support/cli-files.js';
+import { smallModel } from '../support/small-model.js';
 import { temporaryFolder } from './support.js';
 
-const transformersModel: ModelConfig = {
-  inputSize: 32,
-  patchSize: 8,
-  embedDim: 24,
-  depth: 2,
-  numHeads: 3,
-  decoderEmbedDim: 16,
-  decoderDepth: 1,
-  decoderNumHeads: 2,
-  mlpRatio: 2,
-};
+const transformersModel: ModelConfig = { ...smallModel, mlpRatio: 2 };
 
 const publishedModel: ModelConfig = {
   inputSize: 16,

@@ -28,16 +28,6 @@ export class ImageError extends Error {
 /** Pillow refuses more than 179 million pixels as a decompression bomb, sharp more than 268 million. */
 export const maxPixels = 2 ** 28;
 
-/** Copies whole rows and columns out of a picture. */
-export function cropPixels(pixels: Pixels, left: number, top: number, width: number, height: number): Pixels {
-  const data = new Uint8Array(width * height * 3);
-  for (let row = 0; row < height; row++) {
-    const start = ((top + row) * pixels.width + left) * 3;
-    data.set(pixels.data.subarray(start, start + width * 3), row * width * 3);
-  }
-  return { data, width, height };
-}
-
 /**
  * Turns a picture as its EXIF orientation says (CIPA DC-008, tag 0x0112): 1 is upright, 2 mirrored, 3 half a
  * turn, 4 upside down, 5 transposed, 6 turn clockwise, 7 transverse, 8 turn counter-clockwise.
