@@ -1,8 +1,9 @@
 import { gradients } from '../autodiff/gradients.js';
 import { type Graph, input, type Value } from '../graph/graph.js';
-import { sqrt } from '../graph/ops/elementwise.js';
-import { concat, reshape, slice } from '../graph/ops/movement.js';
+import { add, sqrt } from '../graph/ops/elementwise.js';
+import { reshape, slice } from '../graph/ops/movement.js';
 import { reduceMean, reduceSum, reduceSumSquare } from '../graph/ops/reduction.js';
+import { recomputeActivations } from '../lowering/recompute.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
@@ -22,20 +23,18 @@ export function parameterInputs(specs: readonly ParameterSpec[]): {
   return { values, p };
 }
 
-/** √Σ g² over all gradients: each row by itself first, which keeps float32 sums short. */
+/**
+ * √Σ g² over all gradients: each row by itself first, which keeps float32 sums short. The terms are added one by one
+ * in the order of the backward pass: ONNX Runtime orders nodes depth first from this last output, so each weight
+ * gradient runs when the pass comes by, and what it reads is freed.
+ */
 function gradientNorm(all: Iterable<Value>): Value {
   const squares = [...all].map((gradient) => {
     const rows = gradient.shape.length === 1 ? gradient : reduceSumSquare(gradient, [-1]);
-    const total =
-      rows === gradient
-        ? reduceSumSquare(rows, [0])
-        : reduceSum(
-            rows,
-            rows.shape.map((_, axis) => axis),
-          );
-    return reshape(total, [1]);
+    const axes = rows.shape.map((_, axis) => axis);
+    return rows === gradient ? reduceSumSquare(rows, axes) : reduceSum(rows, axes);
   });
-  return sqrt(reduceSum(concat(squares, 0), [0]));
+  return sqrt(squares.reduce((sum, square) => add(sum, square)));
 }
 
 /**
@@ -63,7 +62,7 @@ export function trainingGraph(
     }
   }
   const gradientOf = gradients(loss, lossScale, trained, running);
-  return {
+  const graph: Graph = {
     name: 'training_model',
     inputs: [inputs.images, inputs.idsShuffle, lossScale, ...values.values(), ...running.values()],
     outputs: [
@@ -72,6 +71,7 @@ export function trainingGraph(
       { name: 'gradient_norm', value: gradientNorm(gradientOf.values()) },
     ],
   };
+  return recomputeActivations(graph, [loss]);
 }
 
 export function gradientName(parameter: Value): string {

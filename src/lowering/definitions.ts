@@ -1,10 +1,11 @@
 import type { Attributes, Value } from '../graph/graph.js';
-import { add, erf, exp, mul, scale, shift, square, sub } from '../graph/ops/elementwise.js';
+import { add, erf, exp, mul, neg, scale, shift, square, sub } from '../graph/ops/elementwise.js';
 import { matMul } from '../graph/ops/linalg.js';
-import { transpose } from '../graph/ops/movement.js';
+import { concat, reshape, slice, split, transpose } from '../graph/ops/movement.js';
 import { softmax } from '../graph/ops/normalization.js';
-import { reduceMean, reduceSum } from '../graph/ops/reduction.js';
+import { reduceLogSumExp, reduceMean, reduceSum } from '../graph/ops/reduction.js';
 import type { OwnOp } from '../graph/own-ops.js';
+import { sizeOf } from '../util/shape.js';
 
 /** The outputs of one of our operators, in operators of ONNX's own domain. */
 export type Definition = (inputs: readonly Value[], attributes: Attributes) => readonly Value[];
@@ -12,46 +13,79 @@ export type Definition = (inputs: readonly Value[], attributes: Attributes) => r
 /** [B, H, T, d] → [B, H, d, T] */
 const transposeHead = (x: Value): Value => transpose(x, [0, 1, 3, 2]);
 
+/** [B, T, H, d] ↔ [B, H, T, d] */
+const swapTokensAndHeads = (x: Value): Value => transpose(x, [0, 2, 1, 3]);
+
+/** [B, T, 3, H, d] → query, key, value [B, H, T, d] */
+function headsOf(qkv: Value): [Value, Value, Value] {
+  const [batch, tokens, , heads, width] = qkv.shape as [number, number, number, number, number];
+  const parts = split(transpose(qkv, [2, 0, 3, 1, 4]), [1, 1, 1], 0);
+  return parts.map((part) => reshape(part, [batch, heads, tokens, width])) as [Value, Value, Value];
+}
+
+/** The inverse of `headsOf`. */
+function joinHeads(parts: readonly Value[]): Value {
+  const stacked = parts.map((part) => reshape(part, [1, ...part.shape]));
+  return transpose(concat(stacked, 0), [1, 3, 0, 2, 4]);
+}
+
+/**
+ * A constant that exists only once `dy` does: value + 0·dy₀. ONNX Runtime runs every node as soon as its inputs are
+ * there; what a backward pass computes from forward values alone would run in the forward pass and wait in memory.
+ */
+function scalarAfter(dy: Value, value: number): Value {
+  const first = reshape(slice(reshape(dy, [sizeOf(dy.shape)]), 0, 0, 1), []);
+  return shift(scale(first, 0), value);
+}
+
 export const definitions: { readonly [K in OwnOp]: Definition } = {
-  // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(x/√2)), φ(x) = exp(−x²/2)/√2π
+  // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(z)), φ(x) = exp(−z²)/√2π, z = x/√2
   GeluGrad: ([dy, x]) => {
-    const z = scale(x!, Math.SQRT1_2);
+    const z = mul(x!, scalarAfter(dy!, Math.SQRT1_2));
     const cumulative = shift(scale(erf(z), 0.5), 0.5);
-    const density = scale(exp(scale(square(x!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(dy!, add(cumulative, mul(x!, density)))];
+    const density = scale(exp(neg(square(z))), 1 / Math.sqrt(2 * Math.PI));
+    return [mul(dy!, add(cumulative, mul(x!, density))), mul(x!, cumulative)];
   },
 
   // dx = y∘(dy − Σ dy∘y)
   SoftmaxGrad: ([dy, y]) => [mul(y!, sub(dy!, reduceSum(mul(dy!, y!), [-1], true)))],
 
-  // x̂ = (x − mean)·σ⁻¹, g = dy·scale;  dx = σ⁻¹·(g − ⟨g⟩ − x̂·⟨g∘x̂⟩), dscale = Σ dy∘x̂, dbias = Σ dy
-  LayerNormalizationGrad: ([dy, x, gamma, mean, invStdDev]) => {
+  // x̂ = (x − mean)·σ⁻¹, g = dy·γ;  dx = σ⁻¹·(g − ⟨g⟩ − x̂·⟨g∘x̂⟩), dγ = Σ dy∘x̂, dβ = Σ dy, y = x̂·γ + β
+  LayerNormalizationGrad: ([dy, x, gamma, beta, mean, invStdDev]) => {
     const rows = x!.shape.slice(0, -1).map((_, axis) => axis);
-    const normalized = mul(sub(x!, mean!), invStdDev!);
+    const normalized = mul(sub(x!, add(mean!, scalarAfter(dy!, 0))), invStdDev!);
     const g = mul(dy!, gamma!);
     const projection = mul(normalized, reduceMean(mul(g, normalized), [-1], true));
     const dx = mul(sub(sub(g, reduceMean(g, [-1], true)), projection), invStdDev!);
-    return [dx, reduceSum(mul(dy!, normalized), rows), reduceSum(dy!, rows)];
+    const y = add(mul(normalized, gamma!), beta!);
+    return [dx, reduceSum(mul(dy!, normalized), rows), reduceSum(dy!, rows), y];
   },
 
   // P = softmax(s·q·kᵀ), y = P·v
-  Attention: ([query, key, value], attributes) => {
-    const scores = scale(matMul(query!, transposeHead(key!)), attributes['scale'] as number);
-    const probabilities = softmax(scores);
-    return [matMul(probabilities, value!), probabilities];
+  Attention: ([qkv], attributes) => {
+    const [query, key, value] = headsOf(qkv!);
+    const scores = scale(matMul(query, transposeHead(key)), attributes['scale'] as number);
+    return [swapTokensAndHeads(matMul(softmax(scores), value)), reduceLogSumExp(scores, [-1])];
   },
 
-  // dP = dy·vᵀ, dS = P∘(dP − rowsum(dy∘y)): the row sum Σ dP∘P equals Σ dy∘y, over d numbers and not over T
-  // (Dao et al., "FlashAttention", 2022, eq. 4);  dv = Pᵀ·dy, dq = s·dS·k, dk = s·dSᵀ·q
-  AttentionGrad: ([dy, query, key, value, output, probabilities], attributes) => {
+  // P once more; it is T² numbers a head, the largest thing to keep.  dP = dy·vᵀ, dS = P∘(dP − rowsum(dy∘y)): the
+  // row sum Σ dP∘P equals Σ dy∘y, over d numbers and not over T (Dao et al., "FlashAttention", 2022, eq. 4);
+  // dv = Pᵀ·dy, dq = s·dS·k, dk = s·dSᵀ·q
+  AttentionGrad: ([dy, qkv, output], attributes) => {
     const s = attributes['scale'] as number;
-    const dProbabilities = matMul(dy!, transposeHead(value!));
-    const rowSum = reduceSum(mul(dy!, output!), [-1], true);
-    const dScores = mul(probabilities!, sub(dProbabilities, rowSum));
+    const [query, key, value] = headsOf(qkv!);
+    const scaledQuery = mul(query, scalarAfter(dy!, s));
+    const probabilities = softmax(matMul(scaledQuery, transposeHead(key)));
+    const dOutput = swapTokensAndHeads(dy!);
+    const dProbabilities = matMul(dOutput, transposeHead(value));
+    const rowSum = swapTokensAndHeads(reduceSum(mul(dy!, output!), [-1], true));
+    const dScores = mul(probabilities, sub(dProbabilities, rowSum));
     return [
-      scale(matMul(dScores, key!), s),
-      scale(matMul(transposeHead(dScores), query!), s),
-      matMul(transposeHead(probabilities!), dy!),
+      joinHeads([
+        scale(matMul(dScores, key), s),
+        matMul(transposeHead(dScores), scaledQuery),
+        matMul(transposeHead(probabilities), dOutput),
+      ]),
     ];
   },
 };

@@ -1,7 +1,7 @@
 import type { Value } from '../graph/graph.js';
 import { add, gelu } from '../graph/ops/elementwise.js';
 import { gemm } from '../graph/ops/linalg.js';
-import { reshape, split, transpose } from '../graph/ops/movement.js';
+import { reshape } from '../graph/ops/movement.js';
 import { attention, layerNormalization } from '../graph/ops/normalization.js';
 import { sizeOf } from '../util/shape.js';
 
@@ -28,11 +28,8 @@ export function selfAttention(x: Value, p: Parameters, name: string, heads: numb
   const [batch, tokens, width] = x.shape as [number, number, number];
   const headWidth = width / heads;
   const qkv = reshape(linear(x, p, `${name}.qkv`), [batch, tokens, 3, heads, headWidth]);
-  const [query, key, value] = split(transpose(qkv, [2, 0, 3, 1, 4]), [1, 1, 1], 0).map((part) =>
-    reshape(part, [batch, heads, tokens, headWidth]),
-  );
-  const y = attention(query!, key!, value!, 1 / Math.sqrt(headWidth)); // [B, H, T, d]
-  return linear(reshape(transpose(y, [0, 2, 1, 3]), [batch, tokens, width]), p, `${name}.proj`);
+  const y = attention(qkv, 1 / Math.sqrt(headWidth)); // [B, T, H, d]
+  return linear(reshape(y, [batch, tokens, width]), p, `${name}.proj`);
 }
 
 /** A pre-norm transformer block. x: [B, T, D]. */

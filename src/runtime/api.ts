@@ -8,6 +8,9 @@ export type Pointer = bigint;
 /** The version of the function table asked for: 1.20's; every later ONNX Runtime serves it too. */
 const apiVersion = 20;
 
+/** ORTCHAR_T: paths are wide strings on Windows. */
+const pathType = process.platform === 'win32' ? 'str16' : 'str';
+
 /**
  * The functions called, by position in `struct OrtApi` (positions never change between versions).
  * Source: onnxruntime_c_api.h. `s`: returns a status; `v`: returns nothing; `i`: an int; `z`: a C string.
@@ -18,6 +21,7 @@ const functions = {
   CreateEnv: [3, 's', ['int', 'str', '_Out_ void **']],
   CreateSessionFromArray: [8, 's', ['void *', 'void *', 'size_t', 'void *', '_Out_ void **']],
   CreateSessionOptions: [10, 's', ['_Out_ void **']],
+  EnableProfiling: [14, 's', ['void *', pathType]],
   DisableMemPattern: [17, 's', ['void *']],
   SetSessionLogSeverityLevel: [22, 's', ['void *', 'int']],
   SetSessionGraphOptimizationLevel: [23, 's', ['void *', 'int']],
@@ -40,6 +44,7 @@ const functions = {
   ReleaseSession: [95, 'v', ['void *']],
   ReleaseValue: [96, 'v', ['void *']],
   ReleaseSessionOptions: [100, 'v', ['void *']],
+  SessionEndProfiling: [110, 's', ['void *', 'void *', '_Out_ void **']],
   GetAvailableProviders: [125, 's', ['_Out_ void **', '_Out_ int *']],
   ReleaseAvailableProviders: [126, 's', ['void *', 'int']],
   AddSessionConfigEntry: [130, 's', ['void *', 'str', 'str']],
@@ -59,7 +64,8 @@ const returnTypes = { s: 'void *', v: 'void', i: 'int', z: 'str' } as const;
 
 type NativeFunction = KoffiFunc<(...args: unknown[]) => unknown>;
 
-type Argument = Pointer | number | string | null | Uint8Array | [unknown];
+/** An array passed as it is lives until the call returns; its address alone would not keep it. */
+type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | [unknown];
 
 /** An error that ONNX Runtime reported. `code` is its OrtErrorCode. */
 export class OnnxRuntimeError extends Error {

@@ -57,7 +57,7 @@ export function loadLibrary(path: string): LibraryHandle {
 let stacksConfigured = false;
 
 /** koffi takes these before its first call only. */
-function configureStacks(): void {
+export function configureStacks(): void {
   if (stacksConfigured) return;
   stacksConfigured = true;
   const stack = 8 * 2 ** 20;

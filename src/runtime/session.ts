@@ -1,6 +1,6 @@
 import koffi from 'koffi';
 import type { OnnxRuntimeApi, Pointer } from './api.js';
-import { addressOf, type Tensor } from './tensor.js';
+import type { Tensor } from './tensor.js';
 
 /** A loaded model. Made by `Runtime.createSession`. */
 export class Session {
@@ -12,13 +12,7 @@ export class Session {
 
   constructor(api: OnnxRuntimeApi, environment: Pointer, options: Pointer, model: Uint8Array) {
     this.#api = api;
-    this.#handle = api.create(
-      'CreateSessionFromArray',
-      environment,
-      addressOf(model),
-      model.byteLength,
-      options,
-    );
+    this.#handle = api.create('CreateSessionFromArray', environment, model, model.byteLength, options);
     this.inputNames = this.#names('Input');
     this.outputNames = this.#names('Output');
   }
@@ -33,6 +27,15 @@ export class Session {
     const binding = new Binding(this.#api, this, inputs, outputs, () => this.#bindings.delete(binding));
     this.#bindings.add(binding);
     return binding;
+  }
+
+  /** Ends the profile that the session was created with, and returns the path of its file. */
+  endProfiling(): string {
+    const allocator = this.#api.create('GetAllocatorWithDefaultOptions');
+    const text = this.#api.create('SessionEndProfiling', this.handle, allocator);
+    const path = koffi.decode.string(text) as string;
+    this.#api.call('AllocatorFree', allocator, text);
+    return path;
   }
 
   /** Releases the session and its bindings. */

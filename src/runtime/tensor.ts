@@ -47,7 +47,7 @@ export class Tensor {
       memoryInfo,
       addressOf(data),
       data.byteLength,
-      addressOf(dims),
+      dims,
       shape.length,
       elementType(data),
     );

@@ -48,24 +48,24 @@ test('the same graph prints the same, however many nodes were made before', () =
 });
 
 test('several outputs, large constants and long attributes', () => {
-  const x = input('x', 'float32', [1, 3, 2, 12]);
-  const [query, key, value] = split(transpose(x, [0, 2, 1, 3]), [4, 4, 4], 3);
-  const y = attention(query!, key!, value!, 0.5);
+  const x = input('x', 'float32', [3, 1, 3, 4, 4]);
+  const [left] = split(transpose(x, [1, 0, 2, 3, 4]), [2, 2], 3);
+  const y = attention(left!, 0.5); // [1, 3, 2, 4]
   const scale = constant('float32', [4], Float32Array.of(1, 2, 3, 4));
   const bias = constant('float32', [4], new Float32Array(4));
-  const table = constant('float32', [3, 4], new Float32Array(12));
+  const table = constant('float32', [3, 2, 4], new Float32Array(24));
   const z = add(layerNormalization(slice(y, 1, 0, 1), scale, bias, 1e-6), table);
   const graph: Graph = { name: 'attention', inputs: [x], outputs: [{ name: 'z', value: z }] };
   expect(printGraph(graph)).toMatchInlineSnapshot(`
     "attention(
-      x: float32[1, 3, 2, 12]
+      x: float32[3, 1, 3, 4, 4]
     ) {
-      Transpose_0: float32[1, 2, 3, 12] = Transpose(x, perm=[0,2,1,3])
-      Split_1: float32[1, 2, 3, 4], Split_2: float32[1, 2, 3, 4], Split_3: float32[1, 2, 3, 4] = Split(Transpose_0, [4, 4, 4], axis=3)
-      Attention_4: float32[1, 2, 3, 4], Attention_5: float32[1, 2, 3, 3] = Attention(Split_1, Split_2, Split_3, scale=0.5)
-      Slice_6: float32[1, 1, 3, 4] = Slice(Attention_4, [0], [1], [1])
-      LayerNormalization_7: float32[1, 1, 3, 4], LayerNormalization_8: float32[1, 1, 3, 1], LayerNormalization_9: float32[1, 1, 3, 1] = LayerNormalization(Slice_6, [1, 2, 3, 4], [0, 0, 0, 0], axis=-1, epsilon=0.000001)
-      z: float32[1, 1, 3, 4] = Add(LayerNormalization_7, <float32[3, 4]>)
+      Transpose_0: float32[1, 3, 3, 4, 4] = Transpose(x, perm=[1,0,2,3,4])
+      Split_1: float32[1, 3, 3, 2, 4], Split_2: float32[1, 3, 3, 2, 4] = Split(Transpose_0, [2, 2], axis=3)
+      Attention_3: float32[1, 3, 2, 4], Attention_4: float32[1, 2, 3] = Attention(Split_1, scale=0.5)
+      Slice_5: float32[1, 1, 2, 4] = Slice(Attention_3, [0], [1], [1])
+      LayerNormalization_6: float32[1, 1, 2, 4], LayerNormalization_7: float32[1, 1, 2, 1], LayerNormalization_8: float32[1, 1, 2, 1] = LayerNormalization(Slice_5, [1, 2, 3, 4], [0, 0, 0, 0], axis=-1, epsilon=0.000001)
+      z: float32[1, 3, 2, 4] = Add(LayerNormalization_6, <float32[3, 2, 4]>)
       return z
     }"
   `);

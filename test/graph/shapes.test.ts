@@ -95,8 +95,8 @@ describe('errors state the numbers', () => {
     ],
     [
       'attention',
-      () => attention(tensor([1, 2, 3, 4]), tensor([1, 2, 5, 4]), tensor([1, 2, 3, 4]), 1),
-      'got float32[1, 2, 3, 4], float32[1, 2, 5, 4], float32[1, 2, 3, 4]',
+      () => attention(tensor([1, 2, 4, 3, 4]), 1),
+      'Attention: expected qkv [B, T, 3, H, d], got float32[1, 2, 4, 3, 4]',
     ],
     [
       'a constant',

@@ -31,17 +31,18 @@ const x = input('x', 'float32', [2, 4]);
 const dy = input('dy', 'float32', [2, 4]);
 const row = input('row', 'float32', [4]);
 const statistics = input('statistics', 'float32', [2, 1]);
-const heads = input('heads', 'float32', [1, 2, 3, 4]);
-const square = input('square', 'float32', [1, 2, 3, 3]);
+const qkv = input('qkv', 'float32', [1, 3, 3, 2, 4]);
+const heads = input('heads', 'float32', [1, 3, 2, 4]);
+const logSumExp = input('log_sum_exp', 'float32', [1, 2, 3]);
 
 const uses: { readonly [K in OwnOp]: readonly Value[] } = {
-  Attention: [attention(heads, heads, heads, 0.5)],
-  AttentionGrad: attentionGrad(heads, heads, heads, heads, heads, square, 0.5),
-  GeluGrad: [geluGrad(dy, x)],
-  LayerNormalizationGrad: layerNormalizationGrad(dy, x, row, statistics, statistics),
+  Attention: [attention(qkv, 0.5)],
+  AttentionGrad: [attentionGrad(heads, qkv, heads, logSumExp, 0.5)],
+  GeluGrad: geluGrad(dy, x),
+  LayerNormalizationGrad: layerNormalizationGrad(dy, x, row, row, statistics, statistics),
   SoftmaxGrad: [softmaxGrad(dy, x)],
 };
-const everyInput = [x, dy, row, statistics, heads, square];
+const everyInput = [x, dy, row, statistics, qkv, heads, logSumExp];
 const everyUse = graphOf(
   everyInput,
   Object.fromEntries(
@@ -129,7 +130,8 @@ describe('definitions against torch', () => {
   const golden = readGoldenTensors('rules');
   const of = (op: string) => cases.filter((each) => each.op === op).map(({ name }) => name);
   const inputOf = (name: string) => input(name, 'float32', golden(name).shape);
-  const run = async (outputs: readonly Value[], inputs: readonly Value[]) => {
+  const run = async (outputs: readonly Value[], used: readonly Value[]) => {
+    const inputs = [...new Set(used)];
     const graph = graphOf(inputs, Object.fromEntries(outputs.map((value, i) => [String(i), value])));
     const names = inputs.map((value) => (value.source as { name: string }).name);
     return runGraph(runtime, graph, Object.fromEntries(names.map((name) => [name, golden(name).data])));
@@ -149,61 +151,57 @@ describe('definitions against torch', () => {
   });
 
   test.each(of('LayerNormalization'))('LayerNormalizationGrad: %s', async (name) => {
+    const hasBias = cases.find((each) => each.name === name)!.inputs.length === 3;
     const inputs = [
       `${name}.dy0`,
       `${name}.input0`,
       `${name}.input1`,
+      `${name}.input${hasBias ? 2 : 1}`,
       `${name}.output1`,
       `${name}.output2`,
     ].map(inputOf);
+    if (!hasBias) inputs[3] = inputs[2]!;
     const results = await run(definitions.LayerNormalizationGrad(inputs, {}), inputs);
     // the statistics are rounded to float32 here, and 1/σ may be large
     expect(results['0']).toBeAllclose(golden(`${name}.gradient0`).data, { rtol: 1e-5, atol: 1e-5 });
     expect(results['1']).toBeAllclose(golden(`${name}.gradient1`).data, tolerance);
-    const hasBias = cases.find((each) => each.name === name)!.inputs.length === 3;
+    if (hasBias) expect(results['3']).toBeAllclose(golden(`${name}.output0`).data, tolerance);
     if (hasBias) expect(results['2']).toBeAllclose(golden(`${name}.gradient2`).data, tolerance);
   });
 });
 
 test('Attention is softmax(s·q·kᵀ)·v, counted out by hand', async () => {
-  const [batch, count, queries, keys, width] = [2, 2, 3, 5, 4];
-  const shapes = [
-    [batch, count, queries, width],
-    [batch, count, keys, width],
-    [batch, count, keys, width],
-  ];
-  const [q, k, v] = shapes.map((shape, i) => randomNormal(11, shape, i)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
-  const values = ['q', 'k', 'v'].map((name, i) => input(name, 'float64', shapes[i]!));
+  const [batch, tokens, count, width] = [2, 5, 3, 4];
+  const shape = [batch, tokens, 3, count, width];
+  const numbers = randomNormal(11, shape, 0);
+  const at = (b: number, token: number, part: number, head: number, c: number): number =>
+    numbers[(((b * tokens + token) * 3 + part) * count + head) * width + c]!;
+  const value = input('qkv', 'float64', shape);
   // a power of two: ONNX Runtime fuses the scale into the product as a float32
-  const scale = 0.25;
-  const [output, probabilities] = definitions.Attention(values, { scale });
-  const graph = graphOf(values, { output: output!, probabilities: probabilities! });
-  const results = await runGraph<Float64Array>(runtime, graph, { q, k, v });
+  const factor = 0.25;
+  const [output, logSumExps] = definitions.Attention([value], { scale: factor });
+  const graph = graphOf([value], { output: output!, logSumExp: logSumExps! });
+  const results = await runGraph<Float64Array>(runtime, graph, { qkv: numbers });
 
-  const expectedOutput: number[] = [];
-  const expectedProbabilities: number[] = [];
-  for (let head = 0; head < batch * count; head++) {
-    for (let i = 0; i < queries; i++) {
-      const weights = Array.from({ length: keys }, (_, j) => {
-        let score = 0;
-        for (let c = 0; c < width; c++)
-          score += q[(head * queries + i) * width + c]! * k[(head * keys + j) * width + c]!;
-        return Math.exp(scale * score);
-      });
-      const total = weights.reduce((sum, weight) => sum + weight, 0);
-      const shares = weights.map((weight) => weight / total);
-      expectedProbabilities.push(...shares);
-      for (let c = 0; c < width; c++) {
-        expectedOutput.push(
-          shares.reduce((sum, share, j) => sum + share * v[(head * keys + j) * width + c]!, 0),
-        );
+  const expectedOutput = new Float64Array(batch * tokens * count * width);
+  const expectedLogSumExp = new Float64Array(batch * count * tokens);
+  for (let b = 0; b < batch; b++) {
+    for (let head = 0; head < count; head++) {
+      for (let i = 0; i < tokens; i++) {
+        const weights = Array.from({ length: tokens }, (_, j) => {
+          let score = 0;
+          for (let c = 0; c < width; c++) score += at(b, i, 0, head, c) * at(b, j, 1, head, c);
+          return Math.exp(factor * score);
+        });
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        expectedLogSumExp[(b * count + head) * tokens + i] = Math.log(total);
+        for (let c = 0; c < width; c++) {
+          expectedOutput[((b * tokens + i) * count + head) * width + c] =
+            weights.reduce((sum, weight, j) => sum + weight * at(b, j, 2, head, c), 0) / total;
+        }
       }
     }
   }
   expect(results['output']).toBeAllclose(expectedOutput, { rtol: 1e-12, atol: 1e-12 });
-  expect(results['probabilities']).toBeAllclose(expectedProbabilities, { rtol: 1e-12, atol: 1e-12 });
+  expect(results['logSumExp']).toBeAllclose(expectedLogSumExp, { rtol: 1e-12, atol: 1e-12 });
 });

@@ -15,7 +15,7 @@ export const elementwiseRules: Rules<ElementwiseOp> = {
   Reciprocal: ({ outputs: [y], dy }) => [neg(mul(dy, square(y!)))],
   // y = erf(x);  dx = dy · 2/√π · exp(−x²)
   Erf: ({ inputs: [x], dy }) => [mul(dy, scale(exp(neg(square(x!))), 2 / Math.sqrt(Math.PI)))],
-  Gelu: ({ inputs: [x], dy }) => [geluGrad(dy, x!)],
+  Gelu: ({ inputs: [x], dy }) => [geluGrad(dy, x!)[0]!],
   // y = a + b;  da = db = dy
   Add: ({ dy }) => [dy, dy],
   // y = a − b;  da = dy, db = −dy

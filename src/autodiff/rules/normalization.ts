@@ -4,8 +4,9 @@ import type { Rules } from '../rule.js';
 
 export const normalizationRules: Rules<NormalizationOp> = {
   Softmax: ({ outputs: [y], dy }) => [softmaxGrad(dy, y!)],
-  LayerNormalization: ({ inputs: [x, scale], outputs: [, mean, invStdDev], dy }) =>
-    layerNormalizationGrad(dy, x!, scale!, mean!, invStdDev!),
-  Attention: ({ inputs: [query, key, value], outputs: [output, probabilities], attributes, dy }) =>
-    attentionGrad(dy, query!, key!, value!, output!, probabilities!, attributes['scale'] as number),
+  LayerNormalization: ({ inputs: [x, scale, bias], outputs: [, mean, invStdDev], dy }) =>
+    layerNormalizationGrad(dy, x!, scale!, bias!, mean!, invStdDev!).slice(0, 3),
+  Attention: ({ inputs: [qkv], outputs: [output, logSumExp], attributes, dy }) => [
+    attentionGrad(dy, qkv!, output!, logSumExp!, attributes['scale'] as number),
+  ],
 };

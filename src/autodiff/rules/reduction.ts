@@ -1,6 +1,6 @@
 import { intsOf } from '../../graph/constant.js';
 import type { Value } from '../../graph/graph.js';
-import { mul, scale } from '../../graph/ops/elementwise.js';
+import { exp, mul, scale, sub } from '../../graph/ops/elementwise.js';
 import { expand, reshape } from '../../graph/ops/movement.js';
 import type { ReductionOp } from '../../graph/ops/reduction.js';
 import { sizeOf } from '../../util/shape.js';
@@ -22,6 +22,11 @@ export const reductionRules: Rules<ReductionOp> = {
     const share = sizeOf(y!.shape) / sizeOf(x!.shape);
     return [expand(scale(withReducedAxes(dy, x!, axes!), share), x!.shape), null];
   },
+  // y = log Σeˣ;  dx = dy·eˣ⁻ʸ
+  ReduceLogSumExp: ({ inputs: [x, axes], outputs: [y], dy }) => [
+    mul(exp(sub(x!, withReducedAxes(y!, x!, axes!))), withReducedAxes(dy, x!, axes!)),
+    null,
+  ],
   // y = Σx²;  dx = 2x·dy
   ReduceSumSquare: ({ inputs: [x, axes], dy }) => [mul(scale(x!, 2), withReducedAxes(dy, x!, axes!)), null],
 };

@@ -6,9 +6,9 @@ import { createNode, type Value } from '../graph.js';
  */
 export type GradientOp = 'GeluGrad' | 'SoftmaxGrad' | 'LayerNormalizationGrad' | 'AttentionGrad';
 
-/** dx of y = x · Φ(x). */
-export function geluGrad(dy: Value, x: Value): Value {
-  return createNode('GeluGrad', [dy, x], {}, [x])[0]!;
+/** [dx, y] of y = x · Φ(x): y once more, so that it need not be kept from the forward pass. */
+export function geluGrad(dy: Value, x: Value): readonly Value[] {
+  return createNode('GeluGrad', [dy, x], {}, [x, x]);
 }
 
 /** dx of y = softmax(x) over the last axis. */
@@ -16,27 +16,23 @@ export function softmaxGrad(dy: Value, y: Value): Value {
   return createNode('SoftmaxGrad', [dy, y], {}, [y])[0]!;
 }
 
-/** [dx, dscale, dbias] of `LayerNormalization` from its saved statistics. x: […, D]; scale: [D]. */
+/**
+ * [dx, dscale, dbias, y] of y = `LayerNormalization` from its saved statistics; y once more, as in `geluGrad`.
+ * x: […, D]; scale, bias: [D].
+ */
 export function layerNormalizationGrad(
   dy: Value,
   x: Value,
   scale: Value,
+  bias: Value,
   mean: Value,
   invStdDev: Value,
 ): readonly Value[] {
-  return createNode('LayerNormalizationGrad', [dy, x, scale, mean, invStdDev], {}, [x, scale, scale]);
+  const inputs = [dy, x, scale, bias, mean, invStdDev];
+  return createNode('LayerNormalizationGrad', inputs, {}, [x, scale, bias, x]);
 }
 
-/** [dquery, dkey, dvalue] of `Attention` from its two outputs. */
-export function attentionGrad(
-  dy: Value,
-  query: Value,
-  key: Value,
-  value: Value,
-  output: Value,
-  probabilities: Value,
-  scale: number,
-): readonly Value[] {
-  const inputs = [dy, query, key, value, output, probabilities];
-  return createNode('AttentionGrad', inputs, { scale }, [query, key, value]);
+/** dqkv of `Attention` from its two outputs. */
+export function attentionGrad(dy: Value, qkv: Value, output: Value, logSumExp: Value, scale: number): Value {
+  return createNode('AttentionGrad', [dy, qkv, output, logSumExp], { scale }, [qkv])[0]!;
 }

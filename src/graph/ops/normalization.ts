@@ -26,16 +26,15 @@ export function layerNormalization(x: Value, scale: Value, bias: Value, epsilon:
 }
 
 /**
- * softmax(query · keyᵀ · scale) · value for each head. query: [B, H, Tq, d]; key, value: [B, H, Tk, d].
- * The second output, the probabilities [B, H, Tq, Tk], is for the backward pass.
+ * Self-attention, softmax(q·kᵀ·scale)·v for each head. qkv: [B, T, 3, H, d] → [B, T, H, d].
+ * The second output, the logarithm of each softmax's denominator [B, H, T], is for the backward pass.
  */
-export function attention(query: Value, key: Value, value: Value, scale: number): Value {
-  const [batch, heads, , width] = query.shape;
-  const expected = [batch!, heads!, key.shape[2]!, width!];
-  if (query.shape.length !== 4 || !sameShape(key.shape, expected) || !sameShape(value.shape, expected)) {
-    const got = [query, key, value].map(formatType).join(', ');
-    throw new RangeError(`Attention: expected query [B, H, Tq, d], key and value [B, H, Tk, d], got ${got}`);
+export function attention(qkv: Value, scale: number): Value {
+  const [batch, tokens, three, heads, width] = qkv.shape;
+  if (qkv.shape.length !== 5 || three !== 3) {
+    throw new RangeError(`Attention: expected qkv [B, T, 3, H, d], got ${formatType(qkv)}`);
   }
-  const probabilities = { type: query.type, shape: query.shape.with(3, key.shape[2]!) };
-  return createNode('Attention', [query, key, value], { scale }, [query, probabilities])[0]!;
+  const y = { type: qkv.type, shape: [batch!, tokens!, heads!, width!] };
+  const logSumExp = { type: qkv.type, shape: [batch!, heads!, tokens!] };
+  return createNode('Attention', [qkv], { scale }, [y, logSumExp])[0]!;
 }

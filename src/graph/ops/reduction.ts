@@ -2,7 +2,7 @@ import { normalizeAxis } from '../../util/shape.js';
 import { intVector } from '../constant.js';
 import { createNode, type Value } from '../graph.js';
 
-export type ReductionOp = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare';
+export type ReductionOp = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare' | 'ReduceLogSumExp';
 
 function reduce(op: ReductionOp, x: Value, axes: readonly number[], keepdims: boolean): Value {
   const reduced = axes.map((axis) => normalizeAxis(axis, x.shape.length, op));
@@ -24,4 +24,9 @@ export function reduceMean(x: Value, axes: readonly number[], keepdims = false):
 /** Σ x² over the axes named. */
 export function reduceSumSquare(x: Value, axes: readonly number[], keepdims = false): Value {
   return reduce('ReduceSumSquare', x, axes, keepdims);
+}
+
+/** log Σ eˣ over the axes named. */
+export function reduceLogSumExp(x: Value, axes: readonly number[], keepdims = false): Value {
+  return reduce('ReduceLogSumExp', x, axes, keepdims);
 }
