@@ -1,5 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { Graph } from '../graph/graph.js';
+import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
+import { fuseForKernels } from '../lowering/fuse.js';
+import type { Remaker } from '../lowering/recompute.js';
 import { keptCount, type ModelConfig, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { encodeModel, opsetVersion } from '../onnx/encode.js';
@@ -9,6 +13,7 @@ import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
 import {
   evalModelFile,
+  type KernelPrecision,
   type Manifest,
   manifestFile,
   optimizerModelFile,
@@ -22,6 +27,8 @@ export interface ArtifactOptions {
   readonly normPixLoss: boolean;
   /** Whether gradients add to running ones: needed where a step has more than one micro-batch. */
   readonly accumulate: boolean;
+  /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
+  readonly kernels?: KernelPrecision | undefined;
 }
 
 export interface Artifacts {
@@ -31,18 +38,24 @@ export interface Artifacts {
 
 /**
  * The training, evaluation and optimizer graphs of a model, in the portable form (operators of ONNX's own domain
- * only), and their manifest. Same options, same bytes.
+ * only) unless asked for kernels, and their manifest. Same options, same bytes.
  */
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
-  const { batchSize, maskRatio, normPixLoss, accumulate } = options;
+  const { batchSize, maskRatio, normPixLoss, accumulate, kernels } = options;
   const kept = checkedKeptCount(config, maskRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
-  const training = expandDefinitions(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate }));
+  const lower = (graph: Graph): Graph => {
+    if (kernels === undefined) return expandDefinitions(graph);
+    return expandDefinitions(fuseForKernels(graph, { bfloat16: kernels === 'bf16' }), kernelOps);
+  };
+  // the kernel of a layer norm's gradient does not make its output again
+  const remakers: Remaker[] | undefined = kernels && ['GeluGrad'];
+  const training = lower(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate, remakers }));
   const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
   const files = new Map([
     [trainingModelFile, encodeModel(training)],
     [evalModelFile, encodeModel(evaluation)],
-    [optimizerModelFile, encodeModel(adamWGraph(arena.chunk))],
+    [optimizerModelFile, encodeModel(lower(adamWGraph(arena.chunk)), { batchAxis: 'elements' })],
   ]);
   const manifest: Manifest = {
     formatVersion: 1,
@@ -54,6 +67,7 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     kept,
     normPixLoss,
     accumulate,
+    ...(kernels && { kernels }),
     parameters,
     arena,
     activationBytes: peakActivationBytes(training),

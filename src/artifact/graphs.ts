@@ -1,9 +1,10 @@
 import { gradients } from '../autodiff/gradients.js';
 import { type Graph, input, type Value } from '../graph/graph.js';
 import { add, sqrt } from '../graph/ops/elementwise.js';
+import { sumOfSquares } from '../graph/ops/fused.js';
 import { reshape, slice } from '../graph/ops/movement.js';
-import { reduceMean, reduceSum, reduceSumSquare } from '../graph/ops/reduction.js';
-import { recomputeActivations } from '../lowering/recompute.js';
+import { reduceMean } from '../graph/ops/reduction.js';
+import { type Remaker, recomputeActivations } from '../lowering/recompute.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
@@ -24,16 +25,12 @@ export function parameterInputs(specs: readonly ParameterSpec[]): {
 }
 
 /**
- * √Σ g² over all gradients: each row by itself first, which keeps float32 sums short. The terms are added one by one
- * in the order of the backward pass: ONNX Runtime orders nodes depth first from this last output, so each weight
- * gradient runs when the pass comes by, and what it reads is freed.
+ * √Σ g² over all gradients. The terms are added one by one in the order of the backward pass: ONNX Runtime orders
+ * nodes depth first from this last output, so each weight gradient runs when the pass comes by, and what it reads is
+ * freed.
  */
 function gradientNorm(all: Iterable<Value>): Value {
-  const squares = [...all].map((gradient) => {
-    const rows = gradient.shape.length === 1 ? gradient : reduceSumSquare(gradient, [-1]);
-    const axes = rows.shape.map((_, axis) => axis);
-    return rows === gradient ? reduceSumSquare(rows, axes) : reduceSum(rows, axes);
-  });
+  const squares = [...all].map(sumOfSquares);
   return sqrt(squares.reduce((sum, square) => add(sum, square)));
 }
 
@@ -47,7 +44,7 @@ function gradientNorm(all: Iterable<Value>): Value {
 export function trainingGraph(
   config: ModelConfig,
   batchSize: number,
-  options: MaeOptions & { accumulate: boolean },
+  options: MaeOptions & { accumulate: boolean; remakers?: readonly Remaker[] | undefined },
 ): Graph {
   const specs = maeParameters(config);
   const { values, p } = parameterInputs(specs);
@@ -71,7 +68,7 @@ export function trainingGraph(
       { name: 'gradient_norm', value: gradientNorm(gradientOf.values()) },
     ],
   };
-  return recomputeActivations(graph, [loss]);
+  return recomputeActivations(graph, [loss], options.remakers);
 }
 
 export function gradientName(parameter: Value): string {

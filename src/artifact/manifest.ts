@@ -6,6 +6,9 @@ import type { AdamWOptions } from '../optim/adamw.js';
 import { messageOf, UserError } from '../util/errors.js';
 import type { Shape } from '../util/shape.js';
 
+/** Precision of the kernels' products; sums are float32 in both. */
+export type KernelPrecision = 'fp32' | 'bf16';
+
 /** What the three graphs of a folder are and how their memory is laid out. All a trainer needs to know of them. */
 export interface Manifest {
   readonly formatVersion: 1;
@@ -19,6 +22,8 @@ export interface Manifest {
   readonly normPixLoss: boolean;
   /** Whether the training graph adds to `<parameter>_grad.accumulation.buffer` inputs. */
   readonly accumulate: boolean;
+  /** Whether the training and optimizer graphs need the library of `src/kernels`, and its precision. */
+  readonly kernels?: KernelPrecision;
   readonly parameters: readonly ManifestParameter[];
   readonly arena: ArenaLayout;
   /** Estimate of what a training step holds beside the arenas; see `memory.ts`. */

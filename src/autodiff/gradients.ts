@@ -6,6 +6,7 @@ import { reduceSum } from '../graph/ops/reduction.js';
 import { type Shape, sameShape } from '../util/shape.js';
 import type { Rules } from './rule.js';
 import { elementwiseRules } from './rules/elementwise.js';
+import { fusedRules } from './rules/fused.js';
 import { gradientRules } from './rules/gradient.js';
 import { linalgRules } from './rules/linalg.js';
 import { microsoftRules } from './rules/microsoft.js';
@@ -19,6 +20,7 @@ const rules: Rules<Op> = {
   ...movementRules,
   ...normalizationRules,
   ...reductionRules,
+  ...fusedRules,
   ...gradientRules,
   ...microsoftRules,
 };

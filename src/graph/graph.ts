@@ -1,5 +1,6 @@
 import { formatShape, type Shape } from '../util/shape.js';
 import type { ElementwiseOp } from './ops/elementwise.js';
+import type { FusedOp } from './ops/fused.js';
 import type { GradientOp } from './ops/gradient.js';
 import type { LinalgOp } from './ops/linalg.js';
 import type { MicrosoftOp } from './ops/microsoft.js';
@@ -8,7 +9,7 @@ import type { NormalizationOp } from './ops/normalization.js';
 import type { ReductionOp } from './ops/reduction.js';
 
 /**
- * Every operator of a graph. `GradientOp` and `Attention` are ours (domain `mae`), `MicrosoftOp` those of ONNX
+ * Every operator of a graph. `FusedOp`, `GradientOp` and `Attention` are ours (domain `mae`), `MicrosoftOp` those of ONNX
  * Runtime (domain `com.microsoft`), the rest are ONNX's.
  */
 export type Op =
@@ -17,6 +18,7 @@ export type Op =
   | MovementOp
   | NormalizationOp
   | ReductionOp
+  | FusedOp
   | GradientOp
   | MicrosoftOp;
 

@@ -1,14 +1,30 @@
-import type { Attributes, Value } from '../graph/graph.js';
-import { add, erf, exp, mul, neg, scale, shift, square, sub } from '../graph/ops/elementwise.js';
-import { matMul } from '../graph/ops/linalg.js';
+import { type Attributes, producerOf, type Value } from '../graph/graph.js';
+import {
+  add,
+  div,
+  erf,
+  exp,
+  gelu,
+  mul,
+  neg,
+  scale,
+  shift,
+  sqrt,
+  square,
+  sub,
+} from '../graph/ops/elementwise.js';
+import { gemm, matMul } from '../graph/ops/linalg.js';
 import { concat, reshape, slice, split, transpose } from '../graph/ops/movement.js';
-import { softmax } from '../graph/ops/normalization.js';
-import { reduceLogSumExp, reduceMean, reduceSum } from '../graph/ops/reduction.js';
+import { layerNormalization, softmax } from '../graph/ops/normalization.js';
+import { reduceLogSumExp, reduceMean, reduceSum, reduceSumSquare } from '../graph/ops/reduction.js';
 import type { OwnOp } from '../graph/own-ops.js';
 import { sizeOf } from '../util/shape.js';
 
 /** The outputs of one of our operators, in operators of ONNX's own domain. */
-export type Definition = (inputs: readonly Value[], attributes: Attributes) => readonly Value[];
+export type Definition = (
+  inputs: readonly (Value | null | undefined)[],
+  attributes: Attributes,
+) => readonly Value[];
 
 /** [B, H, T, d] → [B, H, d, T] */
 const transposeHead = (x: Value): Value => transpose(x, [0, 1, 3, 2]);
@@ -38,7 +54,43 @@ function scalarAfter(dy: Value, value: number): Value {
   return shift(scale(first, 0), value);
 }
 
+function sum(...terms: readonly (Value | null | undefined)[]): Value {
+  return terms.filter((term) => term !== null && term !== undefined).reduce((a, b) => add(a, b));
+}
+
 export const definitions: { readonly [K in OwnOp]: Definition } = {
+  // m ← β₁m + share₁·g, v ← β₂v + share₂·g², p ← decay·p − step·m / (√v·scale + ε): see optim/adamw.ts
+  AdamW: ([param, grad, m, v, decay, step, vScale, mShare, vShare], { beta1, beta2, epsilon }) => {
+    const nextM = add(mul(grad!, mShare!), scale(m!, beta1 as number));
+    const nextV = add(mul(square(grad!), vShare!), scale(v!, beta2 as number));
+    const denominator = shift(mul(sqrt(nextV), vScale!), epsilon as number);
+    return [sub(mul(param!, decay!), mul(div(nextM, denominator), step!)), nextM, nextV];
+  },
+
+  ColumnSums: ([x, addend]) => {
+    const rows = x!.shape.slice(0, -1).map((_, axis) => axis);
+    return [sum(reduceSum(x!, rows), addend)];
+  },
+
+  // c = α·op(a)·op(b) + bias + addend, GELU(c); the rounding to bfloat16 is the kernel's alone
+  FusedGemm: ([a, b, bias, addend], { transA, transB, alpha }) => {
+    const options = { transA: transA === 1, transB: transB === 1, alpha: alpha as number };
+    const c = sum(gemm(a!, b!, { ...options, c: bias ?? null }), addend);
+    return [c, gelu(c)];
+  },
+
+  FusedLayerNormalization: ([x, gamma, beta], { epsilon }) => {
+    const node = producerOf(layerNormalization(x!, gamma!, beta!, epsilon as number))!;
+    return node.outputs;
+  },
+
+  // each row by itself first, which keeps float32 sums short
+  SumOfSquares: ([x]) => {
+    const rows = x!.shape.length > 1 ? reduceSumSquare(x!, [-1]) : x!;
+    const axes = rows.shape.map((_, axis) => axis);
+    return [rows === x ? reduceSumSquare(rows, axes) : reduceSum(rows, axes)];
+  },
+
   // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(z)), φ(x) = exp(−z²)/√2π, z = x/√2
   GeluGrad: ([dy, x]) => {
     const z = mul(x!, scalarAfter(dy!, Math.SQRT1_2));
@@ -51,14 +103,15 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
   SoftmaxGrad: ([dy, y]) => [mul(y!, sub(dy!, reduceSum(mul(dy!, y!), [-1], true)))],
 
   // x̂ = (x − mean)·σ⁻¹, g = dy·γ;  dx = σ⁻¹·(g − ⟨g⟩ − x̂·⟨g∘x̂⟩), dγ = Σ dy∘x̂, dβ = Σ dy, y = x̂·γ + β
-  LayerNormalizationGrad: ([dy, x, gamma, beta, mean, invStdDev]) => {
+  // the addend, if any, is added to dx
+  LayerNormalizationGrad: ([dy, x, gamma, beta, mean, invStdDev, addend]) => {
     const rows = x!.shape.slice(0, -1).map((_, axis) => axis);
     const normalized = mul(sub(x!, add(mean!, scalarAfter(dy!, 0))), invStdDev!);
     const g = mul(dy!, gamma!);
     const projection = mul(normalized, reduceMean(mul(g, normalized), [-1], true));
     const dx = mul(sub(sub(g, reduceMean(g, [-1], true)), projection), invStdDev!);
     const y = add(mul(normalized, gamma!), beta!);
-    return [dx, reduceSum(mul(dy!, normalized), rows), reduceSum(dy!, rows), y];
+    return [sum(dx, addend), reduceSum(mul(dy!, normalized), rows), reduceSum(dy!, rows), y];
   },
 
   // P = softmax(s·q·kᵀ), y = P·v

@@ -1,4 +1,4 @@
-import type { Graph, Value } from '../graph/graph.js';
+import type { Graph } from '../graph/graph.js';
 import { isOwnOp, type OwnOp } from '../graph/own-ops.js';
 import { definitions } from './definitions.js';
 import { rewrite } from './rewrite.js';
@@ -7,6 +7,6 @@ import { rewrite } from './rewrite.js';
 export function expandDefinitions(graph: Graph, kernels: ReadonlySet<OwnOp> = new Set()): Graph {
   return rewrite(graph, (node, inputs) => {
     if (!isOwnOp(node.op) || kernels.has(node.op)) return undefined;
-    return definitions[node.op](inputs as readonly Value[], node.attributes);
+    return definitions[node.op](inputs, node.attributes);
   });
 }

@@ -3,15 +3,21 @@ import { reshape } from '../graph/ops/movement.js';
 
 /** Gradient operators whose last output is the output of the forward operator once more. */
 const forwardOf = { GeluGrad: 'Gelu', LayerNormalizationGrad: 'LayerNormalization' } as const;
+export type Remaker = keyof typeof forwardOf;
+const remakers = Object.keys(forwardOf) as Remaker[];
 
 /**
  * The graph with the outputs of GELU and layer norms made again in the backward pass rather than kept for it: the
  * weight gradients read those that the gradient operators give, and run right after them. `forward` names the
- * values whose computation is the forward pass.
+ * values whose computation is the forward pass, `by` the gradient operators to use.
  */
-export function recomputeActivations(graph: Graph, forward: readonly Value[]): Graph {
+export function recomputeActivations(
+  graph: Graph,
+  forward: readonly Value[],
+  by: readonly Remaker[] = remakers,
+): Graph {
   const forwardNodes = nodesOf(forward);
-  const { backward, again } = recomputed(graph, forwardNodes);
+  const { backward, again } = recomputed(graph, forwardNodes, by);
   const rewritten = new Map<Value, Value>();
   const waiting = new Map<Value, Node[]>();
   const made = new Set(forwardNodes);
@@ -40,7 +46,7 @@ export function recomputeActivations(graph: Graph, forward: readonly Value[]): G
 }
 
 /** The nodes of the backward pass in order, and what takes the place of values of the forward pass in them. */
-function recomputed(graph: Graph, forwardNodes: readonly Node[]) {
+function recomputed(graph: Graph, forwardNodes: readonly Node[], by: readonly Remaker[]) {
   const isForward = new Set(forwardNodes);
   const readers = new Map<Value, Node[]>();
   for (const node of forwardNodes) {
@@ -52,8 +58,9 @@ function recomputed(graph: Graph, forwardNodes: readonly Node[]) {
   for (const node of nodesOf(graph.outputs.map(({ value }) => value))) {
     if (isForward.has(node)) continue;
     backward.push(node);
-    if (!(node.op in forwardOf)) continue;
-    const op = forwardOf[node.op as keyof typeof forwardOf];
+    const remaker = by.find((op) => op === node.op);
+    if (remaker === undefined) continue;
+    const op = forwardOf[remaker];
     const kept = readers.get(node.inputs[1]!)?.find((reader) => reader.op === op)?.outputs[0];
     if (kept === undefined) continue;
     const value = node.outputs.at(-1)!;

@@ -3,7 +3,7 @@ import { checkGraph } from '../graph/check.js';
 import type { Attribute, DType, Graph, Node, Op, TensorData, Value } from '../graph/graph.js';
 import { nameValues } from '../graph/names.js';
 import { isMicrosoftOp } from '../graph/ops/microsoft.js';
-import { isOwnOp } from '../graph/own-ops.js';
+import { isOwnOp, neededOutputs } from '../graph/own-ops.js';
 import type { Shape } from '../util/shape.js';
 
 const { onnx } = onnxProto;
@@ -23,7 +23,7 @@ const elementType: Record<DType, number> = {
   uint8: DataType.UINT8,
   bool: DataType.BOOL,
 };
-const floatAttributes = new Set(['alpha', 'beta', 'epsilon', 'scale', 'weight_decay']);
+const floatAttributes = new Set(['alpha', 'beta', 'beta1', 'beta2', 'epsilon', 'scale', 'weight_decay']);
 
 export interface Initializer {
   readonly name: string;
@@ -48,7 +48,8 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Arr
   const { nodes, nameOf } = nameValues(graph);
   const constants = new ConstantTable();
   const weights = new Set(options.initializers?.map(({ name }) => name));
-  const nodeProtos = nodes.map((node, index) => encodeNode(node, index, nameOf, constants));
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs).concat(graph.outputs.map(({ value }) => value)));
+  const nodeProtos = nodes.map((node, index) => encodeNode(node, index, nameOf, constants, read));
   const inputs = graph.inputs.filter((value) => !weights.has(nameOf(value)));
   const domains = new Set(nodes.map(({ op }) => domainOf(op)));
   const model: onnxProto.onnx.IModelProto = {
@@ -77,6 +78,7 @@ function encodeNode(
   index: number,
   nameOf: (value: Value) => string,
   constants: ConstantTable,
+  read: ReadonlySet<Value | null>,
 ): onnxProto.onnx.INodeProto {
   const named = (value: Value | null): string => {
     if (value === null) return '';
@@ -87,9 +89,19 @@ function encodeNode(
     opType: node.op,
     domain: domainOf(node.op),
     input: node.inputs.map(named),
-    output: node.outputs.map(nameOf),
+    output: outputsOf(node, nameOf, read),
     attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(node.op, name, value)),
   };
+}
+
+/** The names of a node's outputs; ONNX leaves out an optional one by an empty name. */
+function outputsOf(
+  { op, outputs }: Node,
+  nameOf: (value: Value) => string,
+  read: ReadonlySet<Value | null>,
+): string[] {
+  const needed = isOwnOp(op) ? neededOutputs[op] : outputs.length;
+  return outputs.map((value, index) => (index < needed || read.has(value) ? nameOf(value) : ''));
 }
 
 function domainOf(op: Op): string {

@@ -1,5 +1,4 @@
-import { type Graph, input, type Value } from '../graph/graph.js';
-import { add, div, mul, scale, shift, sqrt, square, sub } from '../graph/ops/elementwise.js';
+import { createNode, type Graph, input, type Value } from '../graph/graph.js';
 
 export interface AdamWOptions {
   readonly beta1: number;
@@ -45,20 +44,15 @@ export function adamWGraph(chunk: number, options: AdamWOptions = adamWDefaults)
   const scalar = (name: string) => input(name, 'float32', []);
   const [p, g, m, v] = [vector('param'), vector('grad'), vector('exp_avg'), vector('exp_avg_sq')];
   const scalars = Object.values(adamWScalarNames).map(scalar);
-  const [decay, stepSize, secondMomentScale, firstMomentShare, secondMomentShare] = scalars as [
-    Value,
-    Value,
+  const inputs = [p, g, m, v, ...scalars];
+  const [nextP, nextM, nextV] = createNode('AdamW', inputs, { ...options }, [p, m, v]) as [
     Value,
     Value,
     Value,
   ];
-  const nextM = add(mul(g, firstMomentShare), scale(m, options.beta1));
-  const nextV = add(mul(square(g), secondMomentShare), scale(v, options.beta2));
-  const denominator = shift(mul(sqrt(nextV), secondMomentScale), options.epsilon);
-  const nextP = sub(mul(p, decay), mul(div(nextM, denominator), stepSize));
   return {
     name: 'optimizer_model',
-    inputs: [p, g, m, v, ...scalars],
+    inputs,
     outputs: [
       { name: 'param_out', value: nextP },
       { name: 'exp_avg_out', value: nextM },

@@ -56,6 +56,7 @@ const functions = {
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 's', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 's', ['_Out_ void **']],
   SessionOptionsAppendExecutionProvider: [216, 's', ['void *', 'str', 'void *', 'void *', 'size_t']],
+  RegisterCustomOpsLibrary_V2: [228, 's', ['void *', pathType]],
   GetBuildInfoString: [254, 'z', []],
 } as const satisfies Record<string, readonly [number, 's' | 'v' | 'i' | 'z', readonly string[]]>;
 

@@ -123,7 +123,10 @@ export class Trainer {
     return session.bind(inputs, outputs);
   }
 
-  /** One binding for each chunk of the arenas; outputs are written over inputs. */
+  /**
+   * One binding for each chunk of the arenas; outputs are written over inputs. A kernel takes a whole group at once,
+   * standard operators so much that what they pass on stays in the cache.
+   */
   #bindOptimizer(session: Session): Binding[] {
     const { parameters, expAvg, expAvgSq, manifest } = this.#state;
     const { chunk, decayed, trained } = manifest.arena;
@@ -133,8 +136,10 @@ export class Trainer {
       ),
     );
     const bindings: Binding[] = [];
-    for (let start = 0; start < trained; start += chunk) {
-      const part = (arena: Float32Array) => this.#tensor(arena.subarray(start, start + chunk), [chunk]);
+    const isWhole = manifest.kernels !== undefined;
+    for (let start = 0, end = 0; start < trained; start = end) {
+      end = isWhole ? (start < decayed ? decayed : trained) : start + chunk;
+      const part = (arena: Float32Array) => this.#tensor(arena.subarray(start, end), [end - start]);
       const [param, m, v] = [part(parameters), part(expAvg), part(expAvgSq)];
       const tensors = { param: param!, grad: part(this.#gradients), exp_avg: m!, exp_avg_sq: v! };
       bindings.push(

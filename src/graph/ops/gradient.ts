@@ -17,8 +17,8 @@ export function softmaxGrad(dy: Value, y: Value): Value {
 }
 
 /**
- * [dx, dscale, dbias, y] of y = `LayerNormalization` from its saved statistics; y once more, as in `geluGrad`.
- * x: […, D]; scale, bias: [D].
+ * [dx + addend, dscale, dbias, y] of y = `LayerNormalization` from its saved statistics; y once more, as in
+ * `geluGrad`. x, addend: […, D]; scale, bias: [D].
  */
 export function layerNormalizationGrad(
   dy: Value,
@@ -27,8 +27,9 @@ export function layerNormalizationGrad(
   bias: Value,
   mean: Value,
   invStdDev: Value,
+  addend: Value | null = null,
 ): readonly Value[] {
-  const inputs = [dy, x, scale, bias, mean, invStdDev];
+  const inputs = [dy, x, scale, bias, mean, invStdDev, ...(addend === null ? [] : [addend])];
   return createNode('LayerNormalizationGrad', inputs, {}, [x, scale, bias, x]);
 }
 
