@@ -179,7 +179,9 @@ const objects = objectSteps(compiler, await knownLevels(compiler));
 const targets = objects.map(({ target }) => target);
 const library = `${output}/libmae_kernels.so`;
 const compiled = await make(objects);
-await make([linkStep(compiler, targets, library, ['-shared'])]);
+// a library that runs on other machines brings the C++ runtime along
+const portable = sanitize ? [] : ['-static-libstdc++', '-static-libgcc'];
+await make([linkStep(compiler, targets, library, ['-shared', ...portable])]);
 console.log(`kernels: ${library} (${compiled} of ${targets.length} objects compiled)`);
 if (options.includes('--test')) await runPrograms(compiler, targets, '_test.cc');
 if (options.includes('--bench')) await runPrograms(compiler, targets, '_bench.cc');

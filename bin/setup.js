@@ -51,6 +51,15 @@ once('node_modules/.mae-setup', ['package-lock.json', '.npmrc'], () =>
   run('installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
 );
 once('dist/.mae-setup', ['src/', 'tsconfig.json', 'package-lock.json'], () => {
-  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  for (const entry of existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []) {
+    if (entry !== 'kernels') rmSync(join(root, 'dist', entry), { recursive: true });
+  }
   run('compiling', 'node', [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
+  const asc = join('node_modules', 'assemblyscript', 'bin', 'asc.js');
+  const config = join('src', 'wasm', 'asconfig.json');
+  for (const name of ['philox', 'resample']) {
+    const files = [join('src', 'wasm', `${name}.ts`), '--outFile', join('dist', 'wasm', `${name}.wasm`)];
+    run(`compiling ${name} to WebAssembly`, 'node', [asc, ...files, '--config', config]);
+  }
 });
+run('kernels', 'node', [join('bin', 'build-kernels.js')]);

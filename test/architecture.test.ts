@@ -17,9 +17,13 @@ const below = {
   runtime: ['util'],
   checkpoint: ['util'],
   data: ['util'],
+  // AssemblyScript, which knows nothing of the rest
+  wasm: [],
   // of artifact only the manifest: training knows graphs by their files
   train: ['runtime', 'data', 'checkpoint', 'optim', 'model', 'util', 'artifact/manifest'],
+  bench: ['artifact', 'data', 'graph', 'lowering', 'model', 'onnx', 'runtime', 'train', 'util'],
   cli: [
+    'bench',
     'util',
     'graph',
     'autodiff',

@@ -28,7 +28,7 @@ export interface ArtifactOptions {
   /** Whether gradients add to running ones: needed where a step has more than one micro-batch. */
   readonly accumulate: boolean;
   /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
-  readonly kernels?: KernelPrecision | undefined;
+  readonly kernelPrecision?: KernelPrecision | undefined;
 }
 
 export interface Artifacts {
@@ -41,15 +41,15 @@ export interface Artifacts {
  * only) unless asked for kernels, and their manifest. Same options, same bytes.
  */
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
-  const { batchSize, maskRatio, normPixLoss, accumulate, kernels } = options;
+  const { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision } = options;
   const kept = checkedKeptCount(config, maskRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
   const lower = (graph: Graph): Graph => {
-    if (kernels === undefined) return expandDefinitions(graph);
-    return expandDefinitions(fuseForKernels(graph, { bfloat16: kernels === 'bf16' }), kernelOps);
+    if (kernelPrecision === undefined) return expandDefinitions(graph);
+    return expandDefinitions(fuseForKernels(graph, { bfloat16: kernelPrecision === 'bf16' }), kernelOps);
   };
   // the kernel of a layer norm's gradient does not make its output again
-  const remakers: Remaker[] | undefined = kernels && ['GeluGrad'];
+  const remakers: Remaker[] | undefined = kernelPrecision && ['GeluGrad'];
   const training = lower(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate, remakers }));
   const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
   const files = new Map([
@@ -67,7 +67,7 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     kept,
     normPixLoss,
     accumulate,
-    ...(kernels && { kernels }),
+    ...(kernelPrecision && { kernelPrecision }),
     parameters,
     arena,
     activationBytes: peakActivationBytes(training),

@@ -23,7 +23,7 @@ export interface Manifest {
   /** Whether the training graph adds to `<parameter>_grad.accumulation.buffer` inputs. */
   readonly accumulate: boolean;
   /** Whether the training and optimizer graphs need the library of `src/kernels`, and its precision. */
-  readonly kernels?: KernelPrecision;
+  readonly kernelPrecision?: KernelPrecision;
   readonly parameters: readonly ManifestParameter[];
   readonly arena: ArenaLayout;
   /** Estimate of what a training step holds beside the arenas; see `memory.ts`. */

@@ -5,7 +5,7 @@ import { type ArtifactFiles, writeArtifacts } from '../artifact/write.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { outputFlag } from './common-flags.js';
-import { type Arguments, integer, number, text } from './flags.js';
+import { type Arguments, choice, integer, number, text } from './flags.js';
 import { modelFlags, modelOf } from './model-flags.js';
 
 const runtimes = ['portable', 'onnxruntime-training'] as const;
@@ -19,6 +19,13 @@ export const options = {
     coerce: text('runtime'),
     requiresArg: true,
     describe: 'What will run them: mae and any ONNX Runtime, or Microsoft’s on-device training 1.19',
+  },
+  kernels: {
+    type: 'string',
+    coerce: choice('kernels', ['none', 'fp32', 'bf16']),
+    default: 'none',
+    requiresArg: true,
+    describe: 'fp32 or bf16: operators of mae’s own library, in this precision; none: of ONNX alone',
   },
   seed: {
     coerce: integer('seed', { min: 0 }),
@@ -48,7 +55,10 @@ function portable(argv: Arguments<typeof options>): ArtifactFiles {
       );
     }
   }
-  return buildArtifacts(modelOf(argv), { ...argv, accumulate: argv.accumIter > 1 });
+  const { batchSize, maskRatio, normPixLoss, accumIter, kernels } = argv;
+  const kernelPrecision = kernels === 'none' ? undefined : kernels;
+  const accumulate = accumIter > 1;
+  return buildArtifacts(modelOf(argv), { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision });
 }
 
 function onnxRuntimeTraining(argv: Arguments<typeof options>): ArtifactFiles {

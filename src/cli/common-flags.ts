@@ -1,5 +1,6 @@
 import { pretrainDefaults } from '../train/options.js';
-import { integer, text } from './flags.js';
+import { precisions } from '../train/precision.js';
+import { choice, integer, text } from './flags.js';
 
 /** Flags that several commands share. */
 
@@ -25,6 +26,22 @@ export const deviceFlag = {
   requiresArg: true,
   coerce: text('device'),
   describe: 'Where to run: cpu',
+} as const;
+
+/** Flags of commands that train. */
+export const computeFlags = {
+  precision: {
+    type: 'string',
+    coerce: choice('precision', precisions),
+    default: pretrainDefaults.precision,
+    requiresArg: true,
+    describe: 'auto, fp32 or bf16: precision of products; auto takes bf16 where the processor is fast at it',
+  },
+  kernels: {
+    type: 'boolean',
+    default: pretrainDefaults.kernels,
+    describe: 'Use the custom operators where they were built; --no-kernels: ONNX Runtime’s own alone',
+  },
 } as const;
 
 /** `-o`, which has to be given. */

@@ -5,6 +5,7 @@ import type { Options } from 'yargs';
 import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
+import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
@@ -41,6 +42,13 @@ export async function run(): Promise<void> {
     row('ONNX Runtime', 'not found');
     problems.push(`${messageOf(error)}: run npm install again, or set ${libraryVariable}`);
   }
+
+  const kernels = findKernels();
+  const bfloat16 = 'isa' in kernels && kernels.hasFastBfloat16 ? ', fast at bfloat16' : '';
+  row(
+    'kernels',
+    'isa' in kernels ? `${kernels.isa}${bfloat16}, ${kernels.path}` : `not used: ${kernels.reason}`,
+  );
 
   const turbo = turboJpegUnavailable();
   row('libjpeg-turbo', turbo === undefined ? 'found: JPEG at full speed' : `not used: ${turbo}`);

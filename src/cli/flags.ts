@@ -42,6 +42,17 @@ export function text(flag: string): (value: unknown) => string | undefined {
   };
 }
 
+/** One of a few values. */
+export function choice<V extends string>(
+  flag: string,
+  values: readonly V[],
+): (value: unknown) => V | undefined {
+  return (value) => {
+    if (value === undefined || values.some((each) => each === value)) return value as V | undefined;
+    throw new UserError(`--${flag}: expected one of ${values.join(', ')}, got ${JSON.stringify(value)}`);
+  };
+}
+
 /** Only the CPU so far. */
 export function checkDevice(device: string): void {
   if (device !== 'cpu')

@@ -29,6 +29,7 @@ const commands: readonly [usage: string, description: string, load: () => Promis
     'Render sample images, pretrain a small model on them, reconstruct one',
     () => import('./demo.js'),
   ],
+  ['bench', 'Measure training steps, the loader or a start', () => import('./bench.js')],
   ['doctor', 'Say what this machine has and what is missing', () => import('./doctor.js')],
 ];
 

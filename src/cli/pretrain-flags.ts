@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
 import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
 import { messageOf, UserError } from '../util/errors.js';
-import { deviceFlag, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, checkDevice, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -125,6 +125,7 @@ export const pretrainFlags = {
     describe: 'Steps between lines of log.jsonl',
   },
   device: deviceFlag,
+  ...computeFlags,
   config: {
     config: true,
     configParser: readConfigFile,

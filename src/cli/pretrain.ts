@@ -1,4 +1,4 @@
-import { buildArtifacts } from '../artifact/build.js';
+import { type ArtifactOptions, buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { runPaths } from '../checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../checkpoint/run-lock.js';
@@ -7,6 +7,7 @@ import { learningRate } from '../optim/schedule.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
+import { type Compute, chooseCompute } from '../train/precision.js';
 import { type PretrainResult, pretrain } from '../train/pretrain.js';
 import { describeRun, findResume, writeRunConfig } from '../train/run.js';
 import { ConsoleReporter } from './console-reporter.js';
@@ -28,13 +29,14 @@ export async function run(argv: PretrainArguments): Promise<void> {
 /** Builds what a run needs and trains. A signal ends it after the step, with the exit code that belongs to it. */
 export async function runPretraining(options: PretrainOptions): Promise<PretrainResult> {
   const model = modelOf(options);
-  const artifacts = buildArtifacts(model, { ...options, accumulate: options.accumIter > 1 });
+  const compute = chooseCompute(options);
+  const artifacts = buildArtifacts(model, artifactOptions(options, compute));
   const { manifest } = artifacts;
   checkMemory(estimateMemory(manifest), options.batchSize);
   const trainImages = await openImageFolder(options.dataPath);
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
-  const runtime = new Runtime({ threads: options.threads });
+  const runtime = new Runtime({ threads: options.threads, kernelsPath: compute.kernels?.path });
   let lock: RunLock | undefined;
   let reporter: ConsoleReporter | undefined;
   const stop = new StopSignal((line) => (reporter ? reporter.note(line) : console.error(line)));
@@ -50,11 +52,13 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
     const folder = runPaths(options.outputDir).artifacts;
     writeArtifacts(artifacts, folder);
     reporter = new ConsoleReporter(options, plan, manifest, trainImages.length, resumeFrom);
+    reporter.note(compute.description);
     const inputs = {
       options,
       plan,
       manifest,
       artifacts: folder,
+      compute,
       runtime,
       trainImages,
       validationImages,
@@ -71,10 +75,16 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   }
 }
 
+function artifactOptions(options: PretrainOptions, { kernelPrecision }: Compute): ArtifactOptions {
+  const { batchSize, maskRatio, normPixLoss, accumIter } = options;
+  return { batchSize, maskRatio, normPixLoss, accumulate: accumIter > 1, kernelPrecision };
+}
+
 /** What `--dry-run` prints. */
 async function printPlan(options: PretrainOptions): Promise<void> {
   const model = modelOf(options);
-  const { manifest } = buildArtifacts(model, { ...options, accumulate: options.accumIter > 1 });
+  const compute = chooseCompute(options);
+  const { manifest } = buildArtifacts(model, artifactOptions(options, compute));
   const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);
   const memory = estimateMemory(manifest);
@@ -90,6 +100,7 @@ async function printPlan(options: PretrainOptions): Promise<void> {
       `about ${formatGiB(memory.totalBytes)}: ${formatGiB(memory.stateBytes)} parameters, gradients and moments, ` +
         `${formatGiB(memory.activationBytes)} activations`,
     ],
+    ['compute', compute.description],
     ['images', `${images.length} in ${images.root}`],
     ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
     ['steps', `${totalSteps}: ${stepsPerEpoch} an epoch, ${options.epochs} epochs`],

@@ -3,6 +3,7 @@ import { UserError } from '../util/errors.js';
 import type { SharedFolder } from './image-folder.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
 import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
+import { addSeconds, noSeconds, type StageSeconds } from './stage-seconds.js';
 
 export interface BatchRingOptions extends Omit<FillSetup, 'images' | 'idsShuffle' | 'folder'> {
   folder: SharedFolder;
@@ -20,6 +21,8 @@ export interface FilledSlot {
   images: Uint8Array;
   idsShuffle: BigInt64Array;
   skipped: { row: number; image: SkippedImage }[];
+  /** What all threads together spent on it. */
+  seconds: StageSeconds;
   release(): void;
 }
 
@@ -27,6 +30,7 @@ interface PendingJob {
   job: FillJob;
   rowsLeft: number;
   skipped: { row: number; image: SkippedImage }[];
+  seconds: StageSeconds;
   finished: Promise<void>;
   resolve(): void;
   reject(error: Error): void;
@@ -114,6 +118,7 @@ export class BatchRing {
       images: this.#setup.images[slot]!,
       idsShuffle: this.#setup.idsShuffle[slot]!,
       skipped: pending.skipped.sort((a, b) => a.row - b.row),
+      seconds: pending.seconds,
       release: () => {
         if (released) return;
         released = true;
@@ -145,6 +150,7 @@ export class BatchRing {
         const image = await filler.fill(pending.job, row);
         if (image) pending.skipped.push({ row, image });
       }
+      addSeconds(pending.seconds, filler.takeSeconds());
       pending.resolve();
     } catch (error) {
       pending.reject(error as Error);
@@ -152,7 +158,7 @@ export class BatchRing {
     this.#waiting.delete(pending.job.sequence);
   }
 
-  #receive({ sequence, rows, skipped, error }: FromWorker): void {
+  #receive({ sequence, rows, skipped, seconds, error }: FromWorker): void {
     const pending = this.#waiting.get(sequence);
     if (!pending) return;
     if (error) {
@@ -161,6 +167,7 @@ export class BatchRing {
       return;
     }
     pending.skipped.push(...skipped);
+    addSeconds(pending.seconds, seconds);
     pending.rowsLeft -= rows;
     if (pending.rowsLeft > 0) return;
     this.#waiting.delete(sequence);
@@ -195,7 +202,7 @@ function pendingJob(job: FillJob): PendingJob {
     reject = onReject;
   });
   finished.catch(() => {}); // whoever awaits it hears of it; a batch that nobody asks for may fail unheard
-  return { job, rowsLeft: job.rows, skipped: [], finished, resolve, reject };
+  return { job, rowsLeft: job.rows, skipped: [], seconds: noSeconds(), finished, resolve, reject };
 }
 
 function fromWorker({ message, stack, isUserError }: NonNullable<FromWorker['error']>): Error {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FolderScan, modifiedNs } from './folder-scan.js';
 import { sharedBytes, sharedOffsets } from './path-list.js';
@@ -27,14 +27,43 @@ const digestOf = (...parts: Uint8Array[]) => {
 
 /** The scan saved in `file`, if that is whole, of this root, and no folder has changed since. */
 export async function readFolderCache(file: string, root: string): Promise<FolderScan | undefined> {
-  const bytes = await readFile(file).catch(() => undefined);
-  if (!bytes || bytes.length < MAGIC.length + 4 + DIGEST_BYTES) return undefined;
-  const body = bytes.subarray(0, -DIGEST_BYTES);
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
-  if (!digestOf(body).equals(bytes.subarray(-DIGEST_BYTES))) return undefined;
-  const headerStart = MAGIC.length + 4;
-  const offsetsStart = headerStart + body.readUInt32LE(MAGIC.length);
-  const header: Header = JSON.parse(body.toString('utf8', headerStart, offsetsStart));
+  const handle = await open(file).catch(() => undefined);
+  if (!handle) return undefined;
+  try {
+    return await readScan(handle, root);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Paths are read straight into their shared memory: at no time are there two of them. */
+async function readScan(handle: FileHandle, root: string): Promise<FolderScan | undefined> {
+  const { size } = await handle.stat();
+  let position = 0;
+  const read = async <T extends Uint8Array>(into: T): Promise<T | undefined> => {
+    for (let done = 0; done < into.length; ) {
+      const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, 2 ** 30), position);
+      if (bytesRead === 0) return undefined;
+      position += bytesRead;
+      done += bytesRead;
+    }
+    return into;
+  };
+  const start = await read(Buffer.alloc(MAGIC.length + 4));
+  if (!start?.subarray(0, MAGIC.length).equals(MAGIC)) return undefined;
+  const headerBytes = start.readUInt32LE(MAGIC.length);
+  if (headerBytes > size) return undefined;
+  const json = await read(Buffer.alloc(headerBytes));
+  const header = json && parseHeader(json);
+  // Nothing is trusted before the digest is known, but memory has to be made for what the digest covers.
+  const pathsEnd = size - DIGEST_BYTES;
+  if (!header || position + (header.count + 1) * 8 + header.pathBytes !== pathsEnd) return undefined;
+  const offsets = sharedOffsets(header.count + 1);
+  const paths = sharedBytes(header.pathBytes);
+  const offsetBytes = new Uint8Array(offsets.buffer);
+  if (!(await read(offsetBytes)) || !(await read(paths))) return undefined;
+  const digest = await read(Buffer.alloc(DIGEST_BYTES));
+  if (!digest?.equals(digestOf(start, json, offsetBytes, paths))) return undefined;
   if (header.root !== root) return undefined;
 
   const directories = header.directories.map(([path, time]) => ({ path, modifiedNs: BigInt(time) }));
@@ -42,12 +71,17 @@ export async function readFolderCache(file: string, root: string): Promise<Folde
     const now = await modifiedNs(root, directory.path).catch(() => undefined);
     if (now !== directory.modifiedNs) return undefined;
   }
-  const offsets = sharedOffsets(header.count + 1);
-  const pathsStart = offsetsStart + offsets.byteLength;
-  new Uint8Array(offsets.buffer).set(body.subarray(offsetsStart, pathsStart));
-  const paths = sharedBytes(header.pathBytes);
-  paths.set(body.subarray(pathsStart));
   return { paths: { bytes: paths, offsets }, directories };
+}
+
+function parseHeader(json: Buffer): Header | undefined {
+  try {
+    const header: Header = JSON.parse(json.toString());
+    const isLength = (n: number) => Number.isSafeInteger(n) && n >= 0;
+    return isLength(header.count) && isLength(header.pathBytes) ? header : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Written beside and renamed, so that two runs that start together never read half a file. */

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, UserError } from '../util/errors.js';
 import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
+import { noSeconds, type StageSeconds } from './stage-seconds.js';
 
 export interface WorkerSetup {
   setup: FillSetup;
@@ -16,6 +17,7 @@ export interface FromWorker {
   sequence: number;
   rows: number;
   skipped: { row: number; image: SkippedImage }[];
+  seconds: StageSeconds;
   error?: { message: string; stack: string | undefined; isUserError: boolean };
 }
 
@@ -25,7 +27,7 @@ const filler = new RowFiller(setup);
 
 /** Takes rows until none is left: workers share a batch without asking the training thread for work. */
 async function work(job: FillJob): Promise<FromWorker> {
-  const done: FromWorker = { sequence: job.sequence, rows: 0, skipped: [] };
+  const done: FromWorker = { sequence: job.sequence, rows: 0, skipped: [], seconds: noSeconds() };
   try {
     while (Atomics.load(stop, 0) === 0) {
       const row = Atomics.add(job.tickets, 0, 1);
@@ -38,6 +40,7 @@ async function work(job: FillJob): Promise<FromWorker> {
     const stack = error instanceof Error ? error.stack : undefined;
     done.error = { message: messageOf(error), stack, isUserError: error instanceof UserError };
   }
+  done.seconds = filler.takeSeconds();
   return done;
 }
 

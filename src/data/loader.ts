@@ -3,6 +3,7 @@ import { RandomStream } from '../util/random.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
 import type { ImageFolder } from './image-folder.js';
 import type { SkippedImage } from './row-filler.js';
+import type { StageSeconds } from './stage-seconds.js';
 
 export type { SkippedImage } from './row-filler.js';
 
@@ -38,6 +39,8 @@ interface LoadedBatch {
   images: Uint8Array; // [batchSize, height, width, 3]
   idsShuffle: BigInt64Array; // [batchSize, patchCount]
   skipped: SkippedImage[];
+  /** Time that all loading threads together spent on it. */
+  seconds: StageSeconds;
   /** Gives the arrays back to the loader, which fills them again: do not read them afterwards. */
   release(): void;
 }
@@ -161,9 +164,9 @@ export class TrainLoader {
     const { batchSize } = this.#options;
     const { epoch, firstPosition } = slot.request;
     this.#judge.count(epoch, batchSize, slot.skipped);
-    const { images, idsShuffle, release } = slot;
+    const { images, idsShuffle, seconds, release } = slot;
     const skipped = slot.skipped.map(({ image }) => image);
-    return { epoch, index: firstPosition / batchSize, images, idsShuffle, skipped, release };
+    return { epoch, index: firstPosition / batchSize, images, idsShuffle, skipped, seconds, release };
   }
 
   /** Ends the workers and frees their decoders; a next() that still waits is rejected. */
@@ -211,11 +214,11 @@ export class ValidationLoader {
       this.skipped.push(...slot.skipped.map(({ image }) => image));
       const good = this.#compact(slot);
       if (good.length > 0) {
-        const { images, idsShuffle, release } = slot;
+        const { images, idsShuffle, seconds, release } = slot;
         const imageIndices = Uint32Array.from(good, (row) => firstPosition + row);
         const index = firstPosition / this.#options.batchSize;
         const skipped = this.skipped.slice(skippedBefore);
-        return { index, images, idsShuffle, release, skipped, count: good.length, imageIndices };
+        return { index, images, idsShuffle, release, skipped, seconds, count: good.length, imageIndices };
       }
       slot.release();
     }

@@ -13,57 +13,89 @@ export interface PathList {
 export const sharedBytes = (length: number) => new Uint8Array(new SharedArrayBuffer(length));
 export const sharedOffsets = (length: number) => new Float64Array(new SharedArrayBuffer(length * 8));
 
-/** Collects paths in any order. */
+const chunkBytes = 2 ** 22;
+const chunkPlacesLog2 = 16;
+const chunkPlaces = 2 ** chunkPlacesLog2;
+
+/**
+ * Collects paths in any order. They lie in chunks, each after its length (u16): memory that has to move in order to
+ * grow would be there twice.
+ */
 export class PathListBuilder {
-  #bytes = Buffer.alloc(1 << 16);
-  #offsets = new Float64Array(1 << 10); // entry i ends at [i + 1]
+  #chunks: Buffer[] = [];
+  #used = chunkBytes;
+  /** Where each path lies: chunk · chunkBytes + the place in it. */
+  #places: Float64Array[] = [];
   #length = 0;
+  #bytes = 0;
 
   get length(): number {
     return this.#length;
   }
 
   add(path: string): void {
-    if (this.#length + 1 === this.#offsets.length) {
-      const offsets = new Float64Array(this.#offsets.length * 2);
-      offsets.set(this.#offsets);
-      this.#offsets = offsets;
+    // A UTF-16 unit takes at most 3 bytes of UTF-8.
+    if (this.#used + 2 + path.length * 3 > chunkBytes) {
+      this.#chunks.push(Buffer.allocUnsafeSlow(chunkBytes));
+      this.#used = 0;
     }
-    const start = this.#offsets[this.#length]!;
-    this.#reserve(start + path.length * 3); // a UTF-16 unit takes at most 3 bytes of UTF-8
-    this.#offsets[++this.#length] = start + this.#bytes.write(path, start);
+    const at = this.#length++ % chunkPlaces;
+    if (at === 0) this.#places.push(new Float64Array(chunkPlaces));
+    this.#places.at(-1)![at] = (this.#chunks.length - 1) * chunkBytes + this.#used;
+    const chunk = this.#chunks.at(-1)!;
+    const length = chunk.write(path, this.#used + 2);
+    chunk.writeUInt16LE(length, this.#used);
+    this.#used += 2 + length;
+    this.#bytes += length;
   }
 
-  #reserve(length: number): void {
-    if (length <= this.#bytes.length) return;
-    const bytes = Buffer.alloc(Math.max(length, this.#bytes.length * 2));
-    this.#bytes.copy(bytes);
-    this.#bytes = bytes;
-  }
-
-  /** The paths, sorted; the builder is empty afterwards. */
+  /** The paths, sorted; the builder is empty afterwards. Those that came in order need no memory to be sorted in. */
   finish(): PathList {
-    const from = this.#bytes;
-    const ends = this.#offsets;
-    const order = new Uint32Array(this.#length).map((_, i) => i);
-    const compare = (a: number, b: number) =>
-      from.compare(from, ends[b]!, ends[b + 1]!, ends[a]!, ends[a + 1]!);
-    order.sort(compare);
-    const bytes = sharedBytes(ends[this.#length]!);
+    const chunks = this.#chunks;
+    const places = this.#places;
+    const placeOf = (i: number) => places[i >>> chunkPlacesLog2]![i & (chunkPlaces - 1)]!;
+    const compare = (a: number, b: number) => {
+      const placeA = placeOf(a);
+      const placeB = placeOf(b);
+      const a0 = Math.floor(placeA / chunkBytes);
+      const b0 = Math.floor(placeB / chunkBytes);
+      const chunkA = chunks[a0]!;
+      const chunkB = chunks[b0]!;
+      const startA = placeA - a0 * chunkBytes + 2;
+      const startB = placeB - b0 * chunkBytes + 2;
+      const endA = startA + lengthBefore(chunkA, startA);
+      const endB = startB + lengthBefore(chunkB, startB);
+      return chunkA.compare(chunkB, startB, endB, startA, endA);
+    };
+    let sorted = true;
+    for (let i = 1; i < this.#length && sorted; i++) sorted = compare(i - 1, i) <= 0;
+    const order = sorted ? undefined : new Uint32Array(this.#length);
+    if (order) {
+      for (let i = 0; i < order.length; i++) order[i] = i;
+      order.sort(compare);
+    }
+
+    const bytes = sharedBytes(this.#bytes);
     const offsets = sharedOffsets(this.#length + 1);
+    const into = Buffer.from(bytes.buffer);
     let end = 0;
-    for (let i = 0; i < order.length; i++) {
-      const path = from.subarray(ends[order[i]!], ends[order[i]! + 1]);
-      bytes.set(path, end);
-      end += path.length;
+    for (let i = 0; i < this.#length; i++) {
+      const place = placeOf(order ? order[i]! : i);
+      const number = Math.floor(place / chunkBytes);
+      const start = place - number * chunkBytes + 2;
+      end += chunks[number]!.copy(into, end, start, start + lengthBefore(chunks[number]!, start));
       offsets[i + 1] = end;
     }
-    this.#bytes = Buffer.alloc(0);
-    this.#offsets = new Float64Array(1 << 10);
+    this.#chunks = [];
+    this.#places = [];
+    this.#used = chunkBytes;
     this.#length = 0;
+    this.#bytes = 0;
     return { bytes, offsets };
   }
 }
+
+const lengthBefore = (chunk: Buffer, start: number) => chunk[start - 2]! | (chunk[start - 1]! << 8);
 
 /** SHA-256, in hexadecimal, over every path and a zero byte, which no path holds. */
 export function fingerprintOf({ bytes, offsets }: PathList): string {

@@ -1,10 +1,11 @@
-import type { Pixels, Region } from './decode/pixels.js';
+import { readFileSync } from 'node:fs';
+import { ImageError, type Pixels, type Region } from './decode/pixels.js';
 
 /** Bits after the binary point of a weight: 255 · Σ|w| · 2^22 still fits an int32, as in Pillow. */
 const PRECISION = 22;
-const HALF = 1 << (PRECISION - 1);
-/** Inputs that the inner loop takes at a time. Bicubic reads 4 · scale of them, so 8 do up to a scale of 2. */
-const TAPS = 8;
+/** Of these the vector code takes so many apart from the rest: 16-bit factors are what it multiplies. */
+const LOW_BITS = 11;
+const LOW_MASK = (1 << LOW_BITS) - 1;
 
 /** The bicubic kernel with a = −0.5 (Keys 1981), which Pillow and torchvision use; PyTorch's own has −0.75. */
 function bicubic(x: number): number {
@@ -17,104 +18,121 @@ function bicubic(x: number): number {
 
 /** One axis: which inputs take part (those in [low, high)) and which of them the box covers. */
 interface Axis {
-  inputs: number;
   low: number;
   high: number;
   start: number;
-  length: number;
   outputs: number;
-  mirrored: boolean;
+  /** Inputs to an output. */
+  scale: number;
+  /** How far the kernel reaches to each side, in inputs: shrinking widens it (antialiasing). */
+  support: number;
+  /** Pairs of inputs that every output reads; what it does not need has weight 0. */
+  pairs: number;
 }
 
-/** How each output of an axis is made: output i is Σₖ input[first[i] + k] · values[i · taps + k]. */
-interface Weights {
-  first: Int32Array;
-  taps: number; // a multiple of TAPS
-  values: Int32Array; // fixed point: those of one output sum to about 2^22; unused ones are 0
-}
-
-/** Shrinking widens the kernel by the scale (antialiasing); the weights of one output are made to sum to 1. */
-function axisWeights({ inputs, low, high, start, length, outputs, mirrored }: Axis): Weights {
+function axisOf(start: number, length: number, inputs: number, outputs: number, clipped: boolean): Axis {
+  const low = clipped ? Math.max(0, Math.floor(start)) : 0;
+  const high = clipped ? Math.min(inputs, Math.ceil(start + length)) : inputs;
   const scale = length / outputs;
-  const widening = Math.max(1, scale);
-  const support = 2 * widening;
-  const taps = Math.ceil((2 * support) / TAPS) * TAPS;
-  const row = new Float64Array(taps);
-  const first = new Int32Array(outputs);
-  const values = new Int32Array(outputs * taps);
-  for (let i = 0; i < outputs; i++) {
-    const centre = start + (i + 0.5) * scale;
-    const from = Math.max(low, Math.floor(centre - support + 0.5));
-    const to = Math.min(high, Math.floor(centre + support + 0.5), from + taps);
-    let sum = 0;
-    for (let k = 0; k < to - from; k++) {
-      row[k] = bicubic((from + k - centre + 0.5) / widening);
-      sum += row[k]!;
-    }
-    // At the end start earlier, so that taps of weight 0 read inside the axis too (reads past an array are slow).
-    const at = mirrored ? outputs - 1 - i : i;
-    first[at] = Math.max(0, Math.min(from, inputs - taps));
-    const shift = at * taps + from - first[at]!;
-    for (let k = 0; k < to - from; k++) values[shift + k] = Math.round((row[k]! / sum) * (1 << PRECISION));
-  }
-  return { first, taps, values };
+  const support = 2 * Math.max(1, scale);
+  return { low, high, start, outputs, scale, support, pairs: Math.ceil(support) };
 }
+
+const centreOf = ({ start, scale }: Axis, output: number) => start + (output + 0.5) * scale;
+const firstInput = (axis: Axis, output: number) =>
+  Math.max(axis.low, Math.floor(centreOf(axis, output) - axis.support + 0.5));
+const inputsEnd = (axis: Axis, output: number) =>
+  Math.min(axis.high, Math.floor(centreOf(axis, output) + axis.support + 0.5));
 
 /**
- * The inner loop, for both directions. Lane i of `lanes` reads 8 bytes `tap` apart from `from + i · lane` on and
- * writes Σₖ byteₖ · weights[w + k] to `to + i · outLane`. The taps are written out in full so that the weights
- * stay in registers, and strides come as plain numbers: 1.7 times as fast as a loop over taps. Kernels of more
- * than 8 taps come here several times and carry their `sums`. The clamped array clamps what the negative lobes
- * overshoot.
+ * Writes, in the layout of src/wasm/resample.ts, where the inputs of each output begin (in units of `unit` bytes
+ * from `origin` on) and what they weigh; the weights of one output sum to 1.
  */
-function combine(
-  source: Uint8Array,
-  from: number,
+function writeAxis(
+  axis: Axis,
+  mirrored: boolean,
+  origin: number,
+  unit: number,
+  first: Int32Array,
   weights: Int32Array,
-  w: number,
-  tap: number,
-  lane: number,
-  out: Uint8ClampedArray,
-  to: number,
-  outLane: number,
-  lanes: number,
-  sums: Int32Array,
-  isFirst: boolean,
-  isLast: boolean,
 ): void {
-  const w0 = weights[w]!;
-  const w1 = weights[w + 1]!;
-  const w2 = weights[w + 2]!;
-  const w3 = weights[w + 3]!;
-  const w4 = weights[w + 4]!;
-  const w5 = weights[w + 5]!;
-  const w6 = weights[w + 6]!;
-  const w7 = weights[w + 7]!;
-  // The compiler does not lift these out of the loop by itself.
-  const tap2 = 2 * tap;
-  const tap3 = 3 * tap;
-  const tap4 = 4 * tap;
-  const tap5 = 5 * tap;
-  const tap6 = 6 * tap;
-  const tap7 = 7 * tap;
-  for (let i = 0; i < lanes; i++) {
-    const sum =
-      ((isFirst ? HALF : sums[i]!) +
-        Math.imul(source[from]!, w0) +
-        Math.imul(source[from + tap]!, w1) +
-        Math.imul(source[from + tap2]!, w2) +
-        Math.imul(source[from + tap3]!, w3) +
-        Math.imul(source[from + tap4]!, w4) +
-        Math.imul(source[from + tap5]!, w5) +
-        Math.imul(source[from + tap6]!, w6) +
-        Math.imul(source[from + tap7]!, w7)) |
-      0;
-    if (isLast) out[to] = sum >> PRECISION;
-    else sums[i] = sum;
-    from += lane;
-    to += outLane;
+  const { outputs, pairs } = axis;
+  const widening = axis.support / 2;
+  const row = new Float64Array(2 * pairs);
+  for (let i = 0; i < outputs; i++) {
+    const centre = centreOf(axis, i);
+    const from = firstInput(axis, i);
+    const count = Math.min(2 * pairs, inputsEnd(axis, i) - from);
+    let sum = 0;
+    for (let k = 0; k < count; k++) {
+      const weight = bicubic((from + k - centre + 0.5) / widening);
+      row[k] = weight;
+      sum += weight;
+    }
+    for (let k = count; k < 2 * pairs; k++) row[k] = 0;
+    const at = mirrored ? outputs - 1 - i : i;
+    first[at] = (from - origin) * unit;
+    let w = at * pairs * 2;
+    for (let k = 0; k < 2 * pairs; k += 2) {
+      const even = fixedPoint(row[k]! / sum);
+      const odd = fixedPoint(row[k + 1]! / sum);
+      weights[w++] = (even & LOW_MASK) | ((odd & LOW_MASK) << 16);
+      weights[w++] = ((even >> LOW_BITS) & 0xffff) | ((odd >> LOW_BITS) << 16);
+    }
   }
 }
+
+const fixedPoint = (weight: number) => Math.floor(weight * (1 << PRECISION) + 0.5) | 0;
+
+/** What src/wasm/resample.ts exports; addresses and lengths are bytes. */
+interface Kernels {
+  memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  across(
+    source: number,
+    sourceStride: number,
+    rowCount: number,
+    first: number,
+    weights: number,
+    pairs: number,
+    rows: number,
+    rowStride: number,
+    width: number,
+  ): void;
+  down(
+    rows: number,
+    rowStride: number,
+    first: number,
+    weights: number,
+    pairs: number,
+    out: number,
+    rowBytes: number,
+    height: number,
+  ): void;
+}
+
+/** Node has it, but its types do not. */
+declare const WebAssembly: {
+  Module: new (bytes: Uint8Array) => object;
+  Instance: new (module: object) => { exports: unknown };
+};
+
+let compiled: object | undefined;
+
+/** Kernels with a memory of their own. */
+function instantiate(): Kernels {
+  // the compiled file also when this one is run from its TypeScript source
+  const path = import.meta.url.endsWith('.ts') ? '../../dist/wasm/resample.wasm' : '../wasm/resample.wasm';
+  compiled ??= new WebAssembly.Module(readFileSync(new URL(path, import.meta.url)));
+  return new WebAssembly.Instance(compiled).exports as Kernels;
+}
+
+const pageBytes = 2 ** 16;
+const maxMemoryBytes = 2 ** 32 - pageBytes;
+/** Memory never shrinks: what a larger picture needed is given back after it, with all the rest. */
+const maxKeptBytes = 2 ** 27;
+/** Where the picture lies in the memory; all else comes after it. */
+const sourceStart = 1024;
+const align = (address: number) => Math.ceil(address / 16) * 16;
 
 export interface ResampleOptions {
   /** Mirror left to right. */
@@ -125,11 +143,21 @@ export interface ResampleOptions {
 
 /**
  * Bicubic resampling with the result of Pillow's `resize(size, BICUBIC, box)`: first across, then down,
- * rounded to bytes in between. Keeps its intermediate rows between calls, so each worker has one.
+ * rounded to bytes in between. Keeps its memory between calls, so each worker has one.
  */
 export class BicubicResampler {
-  #rows = new Uint8Array(0);
-  #sums = new Int32Array(0);
+  #kernels = instantiate();
+  #bytes = new Uint8Array(this.#kernels.memory.buffer);
+  #words = new Int32Array(this.#kernels.memory.buffer);
+
+  /**
+   * Memory for a picture: one that lies in it is resampled without a copy. Good until the next call of this or of
+   * `resample`.
+   */
+  reserve(length: number): Uint8Array {
+    this.#grow(sourceStart + length);
+    return this.#bytes.subarray(sourceStart, sourceStart + length);
+  }
 
   /** Writes `box` of `source` to `out`, which is [height, width, 3]. */
   resample(
@@ -140,68 +168,62 @@ export class BicubicResampler {
     width: number,
     { flip = false, clipToBox = false }: ResampleOptions = {},
   ): void {
-    const across = axisWeights({
-      inputs: source.width,
-      low: clipToBox ? Math.max(0, Math.floor(box.left)) : 0,
-      high: clipToBox ? Math.min(source.width, Math.ceil(box.left + box.width)) : source.width,
-      start: box.left,
-      length: box.width,
-      outputs: width,
-      mirrored: flip,
-    });
-    const down = axisWeights({
-      inputs: source.height,
-      low: clipToBox ? Math.max(0, Math.floor(box.top)) : 0,
-      high: clipToBox ? Math.min(source.height, Math.ceil(box.top + box.height)) : source.height,
-      start: box.top,
-      length: box.height,
-      outputs: height,
-      mirrored: false,
-    });
-    const firstRow = down.first[0]!;
-    const rowCount = Math.min(source.height, down.first[height - 1]! + down.taps) - firstRow;
-    const rowBytes = width * 3;
-    if (this.#rows.length < rowCount * rowBytes) this.#rows = new Uint8Array(rowCount * rowBytes);
-    if (this.#sums.length < Math.max(rowCount, rowBytes)) {
-      this.#sums = new Int32Array(Math.max(rowCount, rowBytes));
-    }
-    this.#across(source, firstRow, rowCount, across, width);
-    this.#down(down, firstRow, rowBytes, out, height);
-  }
+    const columns = axisOf(box.left, box.width, source.width, width, clipToBox);
+    const rows = axisOf(box.top, box.height, source.height, height, clipToBox);
+    const firstRow = firstInput(rows, 0);
+    const rowCount = inputsEnd(rows, height - 1) - firstRow;
+    const sourceStride = source.width * 3;
+    const rowStride = align(width * 3 + 1); // the last pixel of a row is stored with a fourth byte
 
-  /** [rowCount, width, 3] of `#rows` from the rows of `source`; the lanes are the rows. */
-  #across(source: Pixels, firstRow: number, rowCount: number, weights: Weights, width: number): void {
-    const { first, taps, values } = weights;
-    const stride = source.width * 3;
-    // A plain view whatever kind of Uint8Array comes in, so that the inner loop is compiled once.
-    const data = new Uint8Array(source.data.buffer, source.data.byteOffset, source.data.byteLength);
-    const rows = new Uint8ClampedArray(this.#rows.buffer);
-    for (let x = 0; x < width; x++) {
-      for (let channel = 0; channel < 3; channel++) {
-        for (let k = 0; k < taps; k += TAPS) {
-          const from = firstRow * stride + (first[x]! + k) * 3 + channel;
-          const to = x * 3 + channel;
-          const last = k + TAPS === taps;
-          // biome-ignore format: one line for what is read, one for what is written
-          combine(data, from, values, x * taps + k, 3, stride,
-            rows, to, width * 3, rowCount, this.#sums, k === 0, last);
-        }
-      }
+    // Taps of weight 0 read past the ends of picture and rows, and four rows go at a time: room for both.
+    const words = sourceStart + align((source.height + 3) * sourceStride + columns.pairs * 6 + 4);
+    const acrossWeights = words + (width + height) * 4;
+    const downWeights = acrossWeights + width * columns.pairs * 8;
+    const rowsStart = align(downWeights + height * rows.pairs * 8);
+    const outStart = rowsStart + (rowCount + 3 + rows.pairs * 2) * rowStride;
+    const outBytes = height * width * 3;
+    const inPlace = source.data.buffer === this.#kernels.memory.buffer;
+    this.#grow(outStart + align(outBytes));
+    if (!inPlace) this.#bytes.set(source.data.subarray(0, source.height * sourceStride), sourceStart);
+
+    const word = (address: number) => this.#words.subarray(address / 4);
+    const firstAcross = words;
+    const firstDown = words + width * 4;
+    writeAxis(columns, flip, 0, 3, word(firstAcross), word(acrossWeights));
+    writeAxis(rows, false, firstRow, rowStride, word(firstDown), word(downWeights));
+    // biome-ignore format: one line for what is read, one for how, one for what is written
+    this.#kernels.across(
+      sourceStart + firstRow * sourceStride, sourceStride, rowCount,
+      firstAcross, acrossWeights, columns.pairs,
+      rowsStart, rowStride, width);
+    // biome-ignore format: as above
+    this.#kernels.down(
+      rowsStart, rowStride,
+      firstDown, downWeights, rows.pairs,
+      outStart, width * 3, height);
+    out.set(this.#bytes.subarray(outStart, outStart + outBytes));
+    if (this.#bytes.length > maxKeptBytes) {
+      this.#kernels = instantiate();
+      this.#view();
     }
   }
 
-  /** [height, rowBytes] of `out` from `#rows`; the lanes are the bytes of a row. */
-  #down(weights: Weights, firstRow: number, rowBytes: number, out: Uint8Array, height: number): void {
-    const { first, taps, values } = weights;
-    const clamped = new Uint8ClampedArray(out.buffer, out.byteOffset, out.byteLength);
-    for (let y = 0; y < height; y++) {
-      for (let k = 0; k < taps; k += TAPS) {
-        const from = (first[y]! - firstRow + k) * rowBytes;
-        const last = k + TAPS === taps;
-        // biome-ignore format: one line for what is read, one for what is written
-        combine(this.#rows, from, values, y * taps + k, rowBytes, 1,
-          clamped, y * rowBytes, 1, rowBytes, this.#sums, k === 0, last);
-      }
+  /** Views of the memory end when it grows. */
+  #grow(length: number): void {
+    const missing = length - this.#bytes.length;
+    if (missing <= 0) return;
+    const { memory } = this.#kernels;
+    try {
+      if (length > maxMemoryBytes) throw new RangeError();
+      memory.grow(Math.ceil(missing / pageBytes));
+    } catch {
+      throw new ImageError(`too large: resampling it needs ${Math.ceil(length / 2 ** 20)} MiB of memory`);
     }
+    this.#view();
+  }
+
+  #view(): void {
+    this.#bytes = new Uint8Array(this.#kernels.memory.buffer);
+    this.#words = new Int32Array(this.#kernels.memory.buffer);
   }
 }

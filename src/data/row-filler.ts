@@ -7,6 +7,7 @@ import { ImageError, type Region, type Size } from './decode/pixels.js';
 import { ImageFolder, type SharedFolder } from './image-folder.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
 import { BicubicResampler } from './resample.js';
+import { StageClock, type StageSeconds } from './stage-seconds.js';
 
 /** An image that could not be read. */
 export interface SkippedImage {
@@ -47,8 +48,9 @@ export interface FillJob {
 export class RowFiller {
   readonly #setup: FillSetup;
   readonly #folder: ImageFolder;
-  readonly #decoder = new ImageDecoder();
   readonly #resampler = new BicubicResampler();
+  readonly #decoder = new ImageDecoder(undefined, (length) => this.#resampler.reserve(length));
+  readonly #clock = new StageClock();
   #file = Buffer.allocUnsafe(1 << 20);
 
   constructor(setup: FillSetup) {
@@ -60,11 +62,17 @@ export class RowFiller {
     this.#decoder.close();
   }
 
+  /** Where the time of the rows since the last call went. */
+  takeSeconds(): StageSeconds {
+    return this.#clock.take();
+  }
+
   /**
    * Fills one row with its image and its permutation, both functions of (seed, epoch, position) alone. Returns
    * the image of this very position if it could not be read; its replacements are reported by their own rows.
    */
   async fill(job: FillJob, row: number): Promise<SkippedImage | undefined> {
+    this.#clock.start();
     const { mode, seed, patchCount, idsShuffle, maxSkippedShare } = this.#setup;
     const position = job.firstPosition + row;
     const ids = idsShuffle[job.slot]!.subarray(row * patchCount, (row + 1) * patchCount);
@@ -89,7 +97,10 @@ export class RowFiller {
   /** Undefined when row `row` holds the image, else why it does not. */
   async #tryImage(image: number, job: FillJob, row: number, position: number): Promise<string | undefined> {
     try {
-      const bytes = this.#read(this.#folder.path(image));
+      const path = this.#folder.path(image);
+      this.#clock.charge('other');
+      const bytes = this.#read(path);
+      this.#clock.charge('read');
       await this.#place(bytes, job, row, position);
       return undefined;
     } catch (error) {
@@ -108,14 +119,18 @@ export class RowFiller {
     if (mode === 'validate') {
       const box = centerCropBox(size, target);
       const pixels = await this.#decoder.decodeRegion(bytes, box, target, bicubicMargin(box, target));
+      this.#clock.charge('decode');
       this.#resampler.resample(pixels, pixels.box, out, height, width);
+      this.#clock.charge('resample');
       return;
     }
     const random = new RandomStream(seed, 'augment', job.epoch, position);
     const crop = randomResizedCrop(random, size);
     const flip = randomFlip(random);
     const pixels = await this.#decoder.decodeRegion(bytes, crop, target);
+    this.#clock.charge('decode');
     this.#resampler.resample(pixels, pixels.box, out, height, width, { flip, clipToBox: true });
+    this.#clock.charge('resample');
   }
 
   /** The whole file, in a buffer that the next file overwrites. */

@@ -30,7 +30,7 @@ struct VectorKernel {
   using PackA = UnitMajor<tile_rows>;
   using PackB = UnitMajor<2 * lanes>;
   static constexpr int64_t unit_multiple = 1;
-  static constexpr int64_t units_in_cache = 384, units_unsliced = 512;
+  static constexpr int64_t units_in_cache = 512, units_unsliced = 800;
   static void begin() {}
   static void end() {}
 

@@ -28,13 +28,14 @@ export function initialize(
       for (let i = 0; i < target.length; i++) target[i] = initialization.deviation * random.normal();
       return;
     case 'uniform':
-      fillUniform(target, random, initialization.bound);
+      random.fillUniform(target, -initialization.bound, initialization.bound);
       return;
     case 'xavier-uniform': {
       // U(−a, a), a = √(6 / (fan in + fan out)), over the matrix [out, in] (Glorot & Bengio, 2010)
       const fanOut = shape[0]!;
       const fanIn = sizeOf(shape.slice(1));
-      fillUniform(target, random, Math.sqrt(6 / (fanIn + fanOut)));
+      const bound = Math.sqrt(6 / (fanIn + fanOut));
+      random.fillUniform(target, -bound, bound);
       return;
     }
     case 'sin-cos-positions': {
@@ -43,8 +44,4 @@ export function initialize(
       return;
     }
   }
-}
-
-function fillUniform(target: Float32Array, random: RandomStream, bound: number): void {
-  for (let i = 0; i < target.length; i++) target[i] = random.uniform(-bound, bound);
 }

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { ModelConfig } from '../model/config.js';
+import type { Precision } from './precision.js';
 
 /** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
 export interface PretrainOptions {
@@ -44,6 +45,9 @@ export interface PretrainOptions {
   /** Steps between lines of the log. */
   logEvery: number;
   device: string;
+  precision: Precision;
+  /** Whether to use the kernels of `src/kernels` where they were built. */
+  kernels: boolean;
 }
 
 /** The published recipe, and the defaults of what it does not say. */
@@ -66,4 +70,6 @@ export const pretrainDefaults = {
   keep: 3,
   logEvery: 10,
   device: 'cpu',
+  precision: 'auto',
+  kernels: true,
 } as const satisfies Partial<PretrainOptions>;

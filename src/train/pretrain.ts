@@ -13,6 +13,7 @@ import { Evaluator } from './evaluator.js';
 import { ModelState, sliceOf } from './model-state.js';
 import type { PretrainOptions } from './options.js';
 import type { Plan } from './plan.js';
+import type { Compute } from './precision.js';
 import { RunLog, type TrainLine, trimLog } from './run-log.js';
 import { Trainer } from './trainer.js';
 import { validate } from './validate.js';
@@ -25,6 +26,7 @@ export interface PretrainInputs {
   readonly manifest: Manifest;
   /** The folder of the artefacts. */
   readonly artifacts: string;
+  readonly compute: Compute;
   readonly runtime: Runtime;
   readonly trainImages: ImageFolder;
   readonly validationImages?: ImageFolder | undefined;
@@ -63,7 +65,12 @@ export async function pretrain(
   let position = await startState(inputs, state, observer);
   await trimLog(paths.log, position.step);
   const log = new RunLog(paths.log);
-  log.start({ step: position.step, total_steps: plan.totalSteps, resumed_from: inputs.resumeFrom ?? null });
+  log.start({
+    step: position.step,
+    total_steps: plan.totalSteps,
+    resumed_from: inputs.resumeFrom ?? null,
+    compute: inputs.compute.description,
+  });
 
   const trainer = new Trainer(runtime, inputs.artifacts, state);
   let evaluator: Evaluator | undefined;

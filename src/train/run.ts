@@ -33,6 +33,7 @@ const freeOptions = new Set<keyof PretrainOptions>([
   'keep',
   'logEvery',
   'device',
+  'kernels',
 ]);
 
 export function describeRun(

@@ -136,7 +136,7 @@ export class Trainer {
       ),
     );
     const bindings: Binding[] = [];
-    const isWhole = manifest.kernels !== undefined;
+    const isWhole = manifest.kernelPrecision !== undefined;
     for (let start = 0, end = 0; start < trained; start = end) {
       end = isWhole ? (start < decayed ? decayed : trained) : start + chunk;
       const part = (arena: Float32Array) => this.#tensor(arena.subarray(start, end), [end - start]);

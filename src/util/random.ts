@@ -3,6 +3,7 @@
  * stream, so crops, masks and weights do not depend on workers, restarts or the order of calls.
  * The generator is Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
  */
+import { loadPhilox, type PhiloxModule, philoxBatch } from './philox-wasm.js';
 
 /** What a stream is for. Numbers are part of the format of a run: append, never renumber. */
 export const purposes = { init: 0, order: 1, augment: 2, mask: 3, sample: 4 } as const;
@@ -52,6 +53,10 @@ export function philox4x32(
   out[3] = c3;
 }
 
+/** Made when it is first of use; null where it cannot be. */
+let philox: PhiloxModule | null | undefined;
+const smallestBatch = 64;
+
 /** One stream of random numbers, named by (seed, purpose, a, b), for example (0, 'augment', epoch, position). */
 export class RandomStream {
   readonly #block = new Uint32Array(4);
@@ -89,6 +94,32 @@ export class RandomStream {
   /** A uniform number in [low, high). */
   uniform(low: number, high: number): number {
     return low + (high - low) * this.float();
+  }
+
+  /** Fills `target` with uniform numbers in [low, high): those that `uniform` would give, several times faster. */
+  fillUniform(target: Float32Array, low: number, high: number): void {
+    let at = 0;
+    while (at < target.length) {
+      const numbers = this.#uniformBatch(target.length - at, low, high - low);
+      if (numbers === undefined) {
+        target[at++] = this.uniform(low, high);
+      } else {
+        target.set(numbers, at);
+        at += numbers.length;
+      }
+    }
+  }
+
+  /** The next numbers of the stream, at most `count` of them; undefined where they have to be taken one by one. */
+  #uniformBatch(count: number, low: number, range: number): Float32Array | undefined {
+    if (this.#used !== 4 || count < smallestBatch) return undefined;
+    if (philox === undefined) philox = loadPhilox() ?? null;
+    if (philox === null) return undefined;
+    const taken = Math.min(count, philoxBatch) & -16;
+    const counter = [this.#counter, this.#b, this.#a, this.#purpose] as const;
+    philox.fillUniform(taken, low, range, counter, [this.#key0, this.#key1]);
+    this.#counter += taken / 4;
+    return philox.numbers.subarray(0, taken);
   }
 
   /** A uniform integer in [0, n), n ≤ 2^32 (multiply-shift; the bias is below n / 2^32). */

@@ -267,6 +267,11 @@ const cases: Readonly<Record<Op, readonly Case[] | typeof notDifferentiable>> = 
   SoftmaxGrad: notDifferentiable,
   LayerNormalizationGrad: notDifferentiable,
   AttentionGrad: notDifferentiable,
+  FusedGemm: notDifferentiable,
+  FusedLayerNormalization: notDifferentiable,
+  ColumnSums: notDifferentiable,
+  SumOfSquares: notDifferentiable,
+  AdamW: notDifferentiable,
   AdamWOptimizer: notDifferentiable,
   InPlaceAccumulatorV2: notDifferentiable,
 };

@@ -191,3 +191,20 @@ test('1.3 million paths take their bytes and 8 more each', () => {
     last = at(i);
   }
 });
+
+test('a folder of very many images among others is in order, whatever the order of its entries', async () => {
+  const root = temporaryFolder();
+  const names = Array.from({ length: 300 }, (_, i) => `${(i * 7) % 300}.jpg`);
+  const folders = ['a', 'a/x', 'a.b', 'a-', 'é', 'z', '\u{1f600}', '\uff5e'];
+  write(
+    root,
+    'b.jpg',
+    '\u{1f600}.jpg',
+    '\uff5e.jpg',
+    ...folders.flatMap((folder) => names.map((name) => `${folder}/${name}`)),
+  );
+  const found = list(await indexImageFolder(root));
+  const sorted = found.map((path) => Buffer.from(path)).sort(Buffer.compare);
+  expect(found).toEqual(sorted.map(String));
+  expect(found.length).toBe(3 + folders.length * names.length);
+});

@@ -270,7 +270,7 @@ describe('ValidationLoader', () => {
   async function takeAll(loader: ValidationLoader) {
     const batches = [];
     for (let batch = await loader.next(); batch; batch = await loader.next()) {
-      const { release, images, idsShuffle, ...rest } = batch;
+      const { release, images, idsShuffle, seconds: _, ...rest } = batch;
       batches.push({ ...rest, images: Buffer.from(images), idsShuffle: idsShuffle.slice() });
       release();
     }

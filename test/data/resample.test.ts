@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { BicubicResampler } from '../../src/data/resample.js';
+import { ImageError, type Pixels, type Region } from '../../src/data/decode/pixels.js';
+import { BicubicResampler, type ResampleOptions } from '../../src/data/resample.js';
+import { RandomStream } from '../../src/util/random.js';
+import { ReferenceResampler } from './reference-resampler.js';
 import { difference, golden, goldens } from './support.js';
 
 const resampler = new BicubicResampler();
@@ -71,4 +74,87 @@ describe('resampling', () => {
     expect(shared.subarray(0, 192).every((value) => value === 7)).toBe(true);
     expect(shared.subarray(384).every((value) => value === 7)).toBe(true);
   });
+});
+
+describe('the vector code gives every byte of the reference', () => {
+  const reference = new ReferenceResampler();
+
+  /** Every level, mostly the extreme ones: they overshoot. */
+  function noise(random: RandomStream, height: number, width: number): Pixels {
+    const level = () => Math.max(0, Math.min(255, Math.round(random.uniform(-128, 384))));
+    return { data: Uint8Array.from({ length: height * width * 3 }, level), height, width };
+  }
+
+  /** The same picture in the memory of the resampler. */
+  function inPlace({ data, height, width }: Pixels): Pixels {
+    const into = resampler.reserve(data.length);
+    into.set(data);
+    return { data: into, height, width };
+  }
+
+  function expectSame(picture: Pixels, box: Region, height: number, width: number, options: ResampleOptions) {
+    const wanted = new Uint8Array(height * width * 3);
+    reference.resample(picture, box, wanted, height, width, options);
+    const got = new Uint8Array(wanted.length + 32).fill(7);
+    const what = JSON.stringify({ picture: [picture.height, picture.width], box, height, width, options });
+    for (const source of [() => picture, () => inPlace(picture)]) {
+      resampler.resample(source(), box, got.subarray(16, -16), height, width, options);
+      expect(Buffer.compare(got.subarray(16, -16), wanted), what).toBe(0);
+    }
+    expect([...got.subarray(0, 16), ...got.subarray(-16)].every((byte) => byte === 7)).toBe(true);
+  }
+
+  test('over sizes, boxes and flips drawn at random', () => {
+    for (let i = 0; i < 400; i++) {
+      const random = new RandomStream(20, 'sample', 0, i);
+      const side = (most: number) => 1 + Math.floor(most ** random.float());
+      const [height, width] = [side(150), side(150)];
+      const [outHeight, outWidth] = [side(90), side(90)];
+      // Boxes in whole pixels and others.
+      const number = i % 2 === 0 ? Math.floor : (value: number) => value;
+      const left = number(random.uniform(0, width));
+      const top = number(random.uniform(0, height));
+      const box = {
+        left,
+        top,
+        width: Math.max(0.01, number(random.uniform(1, width - left))),
+        height: Math.max(0.01, number(random.uniform(1, height - top))),
+      };
+      const options = { flip: random.float() < 0.5, clipToBox: random.float() < 0.5 };
+      expectSame(noise(random, height, width), box, outHeight, outWidth, options);
+    }
+  });
+
+  test.each([
+    { from: [1, 1], to: [1, 1] },
+    { from: [1, 1], to: [224, 224] },
+    { from: [375, 500], to: [224, 224] },
+    { from: [448, 448], to: [224, 224] },
+    { from: [2000, 3000], to: [16, 24] },
+    { from: [3000, 2], to: [5, 7] },
+    { from: [1, 65_500], to: [3, 3] },
+    { from: [65_500, 1], to: [3, 3] },
+    { from: [40, 30], to: [1, 1] },
+    { from: [3, 2], to: [300, 1000] },
+  ] as const)('from $from to $to', ({ from: [height, width], to: [outHeight, outWidth] }) => {
+    const picture = noise(new RandomStream(21, 'sample', height, width), height, width);
+    for (const flip of [false, true]) {
+      expectSame(picture, { left: 0, top: 0, width, height }, outHeight, outWidth, { flip, clipToBox: true });
+    }
+  });
+
+  test('for every number of taps up to 40', () => {
+    const picture = noise(new RandomStream(22, 'sample'), 80, 80);
+    for (let length = 1; length <= 80; length++) {
+      const box = { left: 0.25, top: 0, width: length - 0.25, height: length };
+      expectSame(picture, box, 8, 9, { clipToBox: true });
+    }
+  });
+});
+
+test('a picture that does not fit in memory is one that cannot be read', () => {
+  const huge = { data: new Uint8Array(3), height: 2 ** 28, width: 1 };
+  const box = { left: 0, top: 0, width: 1, height: 2 ** 28 };
+  const resampling = () => new BicubicResampler().resample(huge, box, new Uint8Array(12), 2, 2);
+  expect(resampling).toThrow(ImageError);
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Graph, input, nodesOf, type Op, type Value } from '../../src/graph/graph.js';
+import { createNode, type Graph, input, nodesOf, type Op, type Value } from '../../src/graph/graph.js';
 import { add, mul, neg } from '../../src/graph/ops/elementwise.js';
+import { columnSums, fusedGemm, sumOfSquares } from '../../src/graph/ops/fused.js';
 import {
   attentionGrad,
   geluGrad,
@@ -31,6 +32,9 @@ const x = input('x', 'float32', [2, 4]);
 const dy = input('dy', 'float32', [2, 4]);
 const row = input('row', 'float32', [4]);
 const statistics = input('statistics', 'float32', [2, 1]);
+const scalar = input('scalar', 'float32', []);
+const square = input('square', 'float32', [2, 2]);
+const adamWAttributes = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
 const qkv = input('qkv', 'float32', [1, 3, 3, 2, 4]);
 const heads = input('heads', 'float32', [1, 3, 2, 4]);
 const logSumExp = input('log_sum_exp', 'float32', [1, 2, 3]);
@@ -41,8 +45,21 @@ const uses: { readonly [K in OwnOp]: readonly Value[] } = {
   GeluGrad: geluGrad(dy, x),
   LayerNormalizationGrad: layerNormalizationGrad(dy, x, row, row, statistics, statistics),
   SoftmaxGrad: [softmaxGrad(dy, x)],
+  AdamW: createNode('AdamW', [x, x, x, x, scalar, scalar, scalar, scalar, scalar], adamWAttributes, [
+    x,
+    x,
+    x,
+  ]),
+  ColumnSums: [columnSums(x, row)],
+  FusedGemm: fusedGemm(x, dy, { transB: true, addend: square }),
+  FusedLayerNormalization: createNode('FusedLayerNormalization', [x, row, row], { axis: -1, epsilon: 1e-6 }, [
+    x,
+    statistics,
+    statistics,
+  ]),
+  SumOfSquares: [sumOfSquares(x)],
 };
-const everyInput = [x, dy, row, statistics, qkv, heads, logSumExp];
+const everyInput = [x, dy, row, scalar, square, statistics, qkv, heads, logSumExp];
 const everyUse = graphOf(
   everyInput,
   Object.fromEntries(

@@ -1,6 +1,14 @@
 import { decodeWithJpegJs } from './jpeg-js.js';
 import { checkJpegIsWhole, readJpegHeader } from './jpeg-markers.js';
-import { type DecodedRegion, ImageError, maxPixels, type Pixels, type Region, type Size } from './pixels.js';
+import {
+  type DecodedRegion,
+  ImageError,
+  maxPixels,
+  type Pixels,
+  type Region,
+  type Reserve,
+  type Size,
+} from './pixels.js';
 import { decodeWithSharp, readSharpHeader, sharpUnavailable } from './sharp.js';
 import { TurboJpegDecoder, turboJpegUnavailable } from './turbojpeg.js';
 
@@ -35,10 +43,15 @@ function checkSize<T extends Size>(size: T): T {
 export class ImageDecoder {
   #jpeg: JpegDecoder | undefined;
   #turbo: TurboJpegDecoder | undefined;
+  readonly #reserve: Reserve | undefined;
 
-  /** `jpeg` fixes the decoder of JPEG files instead of choosing the fastest that runs. */
-  constructor(jpeg?: JpegDecoder) {
+  /**
+   * `jpeg` fixes the decoder of JPEG files instead of choosing the fastest that runs. libturbojpeg puts pictures
+   * into the memory of `reserve`, if that is given.
+   */
+  constructor(jpeg?: JpegDecoder, reserve?: Reserve) {
     this.#jpeg = jpeg;
+    this.#reserve = reserve;
   }
 
   close(): void {
@@ -79,7 +92,7 @@ export class ImageDecoder {
       checkJpegIsWhole(bytes, header);
       this.#jpeg ??= await bestJpegDecoder();
       if (this.#jpeg === 'turbojpeg') {
-        this.#turbo ??= new TurboJpegDecoder();
+        this.#turbo ??= new TurboJpegDecoder(this.#reserve);
         return this.#turbo.decodeRegion(bytes, header.unitWidth, region, target, margin);
       }
       // sharp turns CMYK to RGB through a colour profile; jpeg-js does it plainly, as Pillow does.

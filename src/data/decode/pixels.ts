@@ -15,6 +15,9 @@ export interface Pixels extends Size {
   data: Uint8Array;
 }
 
+/** Gives `length` bytes, which stay good until the next call. */
+export type Reserve = (length: number) => Uint8Array;
+
 /** Part of a picture, perhaps at a reduced scale; `box` is the region asked for, in pixels of `data`. */
 export interface DecodedRegion extends Pixels {
   box: Region;

@@ -3,7 +3,14 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { messageOf } from '../../util/errors.js';
-import { type DecodedRegion, ImageError, type Region, type Size } from './pixels.js';
+import {
+  type DecodedRegion,
+  ImageError,
+  type Pixels,
+  type Region,
+  type Reserve,
+  type Size,
+} from './pixels.js';
 
 // Numbers of turbojpeg.h 3.x.
 const TJINIT_DECOMPRESS = 1;
@@ -101,14 +108,16 @@ const scaled = (length: number, denominator: number) => Math.ceil(length / denom
 
 /**
  * One decompressor: a handle and one buffer that grows to the largest picture. Results are views of that
- * buffer, good until the next call. `close` frees the handle.
+ * buffer, good until the next call; with `reserve` they lie in its memory instead. `close` frees the handle.
  */
 export class TurboJpegDecoder {
   readonly #library: Library;
   #handle: Handle;
   #buffer = new Uint8Array(0);
+  readonly #reserve: Reserve;
 
-  constructor() {
+  constructor(reserve?: Reserve) {
+    this.#reserve = reserve ?? ((length) => this.#own(length));
     const library = load();
     if (typeof library === 'string') throw new Error(library);
     this.#library = library;
@@ -166,8 +175,8 @@ export class TurboJpegDecoder {
     }
     const width = croppable ? right - left : fullWidth;
     const height = croppable ? bottom - top : fullHeight;
-    const data = this.#decompress(bytes, width, height, cmyk);
-    return { data, width, height, box: { ...box, left: box.left - left, top: box.top - top } };
+    const pixels = this.#decompress(bytes, width, height, cmyk);
+    return { ...pixels, box: { ...box, left: box.left - left, top: box.top - top } };
   }
 
   #readHeader(bytes: Uint8Array): { size: Size; subsampling: number; cmyk: boolean } {
@@ -187,16 +196,18 @@ export class TurboJpegDecoder {
     this.#check(this.#library.crop(this.#handle, { x, y, w, h }));
   }
 
-  #decompress(bytes: Uint8Array, width: number, height: number, cmyk: boolean): Uint8Array {
+  #decompress(bytes: Uint8Array, width: number, height: number, cmyk: boolean): Pixels {
     const channels = cmyk ? 4 : 3;
-    const length = width * height * channels;
-    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    const data = this.#reserve(width * height * channels);
     const format = cmyk ? TJPF_CMYK : TJPF_RGB;
-    this.#check(
-      this.#library.decompress(this.#handle, bytes, bytes.length, this.#buffer, width * channels, format),
-    );
-    if (cmyk) cmykToRgb(this.#buffer, width * height);
-    return this.#buffer.subarray(0, width * height * 3);
+    this.#check(this.#library.decompress(this.#handle, bytes, bytes.length, data, width * channels, format));
+    if (cmyk) cmykToRgb(data, width * height);
+    return { data: data.subarray(0, width * height * 3), width, height };
+  }
+
+  #own(length: number): Uint8Array {
+    if (this.#buffer.length < length) this.#buffer = new Uint8Array(length);
+    return this.#buffer.subarray(0, length);
   }
 
   /** Warnings fail too where they mean missing data; others (stray bytes, say) leave a whole picture. */

@@ -1,0 +1,14 @@
+import { type Graph, type Node, nodesOf } from '../graph/graph.js';
+import { sizeOf } from '../util/shape.js';
+
+/** Floating-point operations of the matrix products of a graph, 2·m·n·k each; what else it does is not counted. */
+export function matmulFlops({ outputs }: Graph): number {
+  return nodesOf(outputs.map(({ value }) => value)).reduce((sum, node) => sum + flopsOf(node), 0);
+}
+
+function flopsOf({ op, inputs, outputs, attributes }: Node): number {
+  if (op !== 'Gemm' && op !== 'MatMul') return 0;
+  // a: [m, k], or [k, m] where a Gemm transposes it
+  const k = inputs[0]!.shape.at(attributes['transA'] === 1 ? -2 : -1)!;
+  return 2 * k * sizeOf(outputs[0]!.shape);
+}
