@@ -4,6 +4,7 @@ import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
 import { fuseForKernels } from '../lowering/fuse.js';
 import type { Remaker } from '../lowering/recompute.js';
+import { storeBfloat16 } from '../lowering/store-bfloat16.js';
 import { keptCount, type ModelConfig, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { encodeModel, opsetVersion } from '../onnx/encode.js';
@@ -46,7 +47,9 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
   const { arena, parameters } = layOutArena(maeParameters(config));
   const lower = (graph: Graph): Graph => {
     if (kernelPrecision === undefined) return expandDefinitions(graph);
-    return expandDefinitions(fuseForKernels(graph, { bfloat16: kernelPrecision === 'bf16' }), kernelOps);
+    const bfloat16 = kernelPrecision === 'bf16';
+    const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
+    return bfloat16 ? storeBfloat16(fused) : fused;
   };
   // the kernel of a layer norm's gradient does not make its output again
   const remakers: Remaker[] | undefined = kernelPrecision && ['GeluGrad'];

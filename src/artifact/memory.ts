@@ -1,7 +1,14 @@
 import { type DType, type Graph, nodesOf, producerOf, type Value } from '../graph/graph.js';
 import { sizeOf } from '../util/shape.js';
 
-const elementBytes: Record<DType, number> = { float32: 4, float64: 8, int64: 8, uint8: 1, bool: 1 };
+const elementBytes: Record<DType, number> = {
+  float32: 4,
+  bfloat16: 2,
+  float64: 8,
+  int64: 8,
+  uint8: 1,
+  bool: 1,
+};
 
 /**
  * The most memory that values between inputs and outputs hold at once when nodes run in order and each value is

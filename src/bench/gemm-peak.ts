@@ -1,5 +1,9 @@
-import { input } from '../graph/graph.js';
+import type { KernelPrecision } from '../artifact/manifest.js';
+import { type Graph, input, type Value } from '../graph/graph.js';
 import { gemm } from '../graph/ops/linalg.js';
+import { kernelOps } from '../graph/own-ops.js';
+import { expandDefinitions } from '../lowering/expand.js';
+import { fuseForKernels } from '../lowering/fuse.js';
 import { encodeModel } from '../onnx/encode.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { alignedFloat32Array } from '../runtime/tensor.js';
@@ -8,26 +12,26 @@ import { timed } from './statistics.js';
 const size = 2048;
 const runs = 8;
 
-/** GFLOP/s of one large float32 Gemm alone: what the runtime reaches on this machine at best. */
-export async function gemmPeak(runtime: Runtime): Promise<number> {
+/** GFLOP/s of one large Gemm alone, in the precision of a step's products: what this machine reaches at best. */
+export async function gemmPeak(runtime: Runtime, kernelPrecision?: KernelPrecision): Promise<number> {
   const shape = [size, size];
-  const inputs = ['a', 'b'].map((name) => input(name, 'float32', shape));
-  const graph = {
-    name: 'gemm',
-    inputs,
-    outputs: [{ name: 'product', value: gemm(inputs[0]!, inputs[1]!) }],
-  };
+  const [a, b] = ['a', 'b'].map((name) => input(name, 'float32', shape)) as [Value, Value];
+  const plain: Graph = { name: 'gemm', inputs: [a, b], outputs: [{ name: 'product', value: gemm(a, b) }] };
+  const graph =
+    kernelPrecision === undefined
+      ? plain
+      : expandDefinitions(fuseForKernels(plain, { bfloat16: kernelPrecision === 'bf16' }), kernelOps);
   const session = runtime.createSession(encodeModel(graph));
-  const [a, b, c] = Array.from({ length: 3 }, () =>
-    runtime.tensor(alignedFloat32Array(size * size).fill(0.5), shape),
+  const tensors = [0.5, 0.5, 0].map((value) =>
+    runtime.tensor(alignedFloat32Array(size * size).fill(value), shape),
   );
   try {
-    const binding = session.bind({ a: a!, b: b! }, { product: c! });
+    const binding = session.bind({ a: tensors[0]!, b: tensors[1]! }, { product: tensors[2]! });
     let best = Number.POSITIVE_INFINITY;
     for (let i = 0; i < runs; i++) best = Math.min(best, (await timed(() => binding.run())).seconds);
     return (2 * size ** 3) / best / 1e9;
   } finally {
     session.release();
-    for (const tensor of [a, b, c]) tensor!.release();
+    for (const tensor of tensors) tensor.release();
   }
 }

@@ -51,7 +51,7 @@ export interface StepBenchmark {
   readonly peakRssBytes: number;
   /** Of the matrix products of a step, recomputation not counted. */
   readonly matmulFlops: number;
-  /** Those in a second, over the median step without data, and those of one large Gemm; in 10⁹. */
+  /** Those in a second, over the median step without data, and those of one large Gemm in the same precision; in 10⁹. */
   readonly gflops: number;
   readonly gemmPeakGflops: number;
   readonly trainingOperators?: readonly OperatorTime[];
@@ -98,7 +98,7 @@ export async function benchmarkStep(
       peakRssBytes,
       matmulFlops: flops,
       gflops: flops / median(withoutData.step) / 1e9,
-      gemmPeakGflops: await gemmPeak(runtime),
+      gemmPeakGflops: await gemmPeak(runtime, options.artifacts.kernelPrecision),
       ...(options.profile ? await profileSteps(state, options) : {}),
     };
   } finally {

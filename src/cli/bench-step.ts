@@ -5,9 +5,10 @@ import { median } from '../bench/statistics.js';
 import { benchmarkStep, type StepBenchmark, type StepTimes } from '../bench/step.js';
 import { type ImageFolder, indexImageFolder } from '../data/image-folder.js';
 import { writeSampleImages } from '../data/sample-images.js';
+import { type Compute, chooseCompute } from '../train/precision.js';
 import { UserError } from '../util/errors.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
-import { deviceFlag, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { checkMemory, estimateMemory, formatGiB } from './estimates.js';
 import { type Arguments, checkDevice, integer, text } from './flags.js';
 import { openImageFolder } from './image-folders.js';
@@ -33,6 +34,7 @@ export const options = {
   'num-workers': pretrainFlags['num-workers'],
   threads: threadsFlag,
   device: deviceFlag,
+  ...computeFlags,
   profile: {
     type: 'boolean',
     default: false,
@@ -46,17 +48,18 @@ type StepArguments = Arguments<typeof options>;
 export async function run(argv: StepArguments): Promise<void> {
   checkDevice(argv.device);
   const model = modelOf(argv);
+  const compute = chooseCompute(argv);
   const { accumIter, steps, numWorkers, threads, profile } = argv;
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
-    const artifacts = { ...argv, accumulate: accumIter > 1 };
-    const runtime = { threads };
+    const artifacts = { ...argv, accumulate: accumIter > 1, kernelPrecision: compute.kernelPrecision };
+    const runtime = { threads, kernelsPath: compute.kernels?.path };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
       ({ manifest }) => checkMemory(estimateMemory(manifest), argv.batchSize),
     );
   });
-  report(rowsOf(argv, result), argv.json);
+  report(rowsOf(argv, compute, result), argv.json);
   if (!argv.json) {
     printOperators('training graph', result.trainingOperators);
     printOperators('optimizer', result.optimizerOperators);
@@ -79,7 +82,7 @@ async function openImages(argv: StepArguments, scratch: string): Promise<ImageFo
   );
 }
 
-function rowsOf(argv: StepArguments, result: StepBenchmark): Row[] {
+function rowsOf(argv: StepArguments, compute: Compute, result: StepBenchmark): Row[] {
   const { withoutData, withData, gflops, gemmPeakGflops, peakRssBytes } = result;
   const images = argv.batchSize * argv.accumIter;
   const seconds = (key: string, value: number): Row => [key, value, formatSeconds(value)];
@@ -100,6 +103,8 @@ function rowsOf(argv: StepArguments, result: StepBenchmark): Row[] {
     ['batch_size', argv.batchSize],
     ['accum_iter', argv.accumIter],
     ['mask_ratio', argv.maskRatio],
+    ['precision', compute.kernelPrecision ?? 'fp32'],
+    ['compute', compute.description],
     ['threads', argv.threads, argv.threads === 0 ? 'one a core' : String(argv.threads)],
     ['steps', argv.steps],
     ...stepRows(withoutData),

@@ -7,6 +7,7 @@ import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
 import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
+import { disableTelemetry } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
 import { atInputSize } from '../train/input-size.js';
 import { loadWeights, type Weights } from '../train/weights.js';
@@ -68,6 +69,7 @@ async function writeWeights(path: string, { config, parameters, step }: Weights,
 
 /** Runs the file through onnxruntime-node's public API and compares it with the evaluation graph's encoder. */
 async function check(path: string, weights: Weights, pool: Pool, threads: number): Promise<void> {
+  disableTelemetry();
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const { config } = weights;
   const { height, width } = imageSize(config);

@@ -38,5 +38,7 @@ function numbersOf(type: DType, numbers: readonly number[]): TensorData {
     case 'uint8':
     case 'bool':
       return Uint8Array.from(numbers);
+    case 'bfloat16':
+      throw new TypeError('constant: bfloat16 is what kernels hand to each other, not a type of constants');
   }
 }

@@ -22,7 +22,7 @@ export type Op =
   | GradientOp
   | MicrosoftOp;
 
-export type DType = 'float32' | 'float64' | 'int64' | 'uint8' | 'bool';
+export type DType = 'float32' | 'bfloat16' | 'float64' | 'int64' | 'uint8' | 'bool';
 
 /** Numbers of a constant, of the typed array that fits its type. */
 export type TensorData = Float32Array | Float64Array | BigInt64Array | Uint8Array;

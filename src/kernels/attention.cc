@@ -233,7 +233,8 @@ struct Backward {
   }
 };
 
-// Row form and the right factor of its transpose.
+// What left·rightᵀ and the products with its gradient take: of `left` the row form and that of its transpose, of
+// `right` the column form of the transpose and, where wanted, the column form.
 template <class Form>
 void gather_for_scores(const Rows& left, Word* left_rows, Word* left_transposed, const Rows& right,
                        Word* right_transposed, Word* right_columns, Word* scratch) {

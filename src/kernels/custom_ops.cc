@@ -4,6 +4,8 @@
 // An attribute `bfloat16` of 1 rounds the factors of products to bfloat16 (see Product in kernels.h).
 #include <cstring>
 #include <new>
+#include <string>
+#include <vector>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -278,10 +280,12 @@ void run_adamw(Run& run) {
   adamw(param.shape.size(), scalars, param.f32(), in[1].f32(), m.f32(), v.f32(), run.parallel());
 }
 
-// An operator: its name, how many inputs and outputs it needs and may have, and what runs.
+// An operator: its name, how many inputs and outputs it needs and may have, which of them are bfloat16 (one bit a
+// position), and what runs.
 struct Operator : ort::CustomOp {
-  const char* name;
+  std::string name;
   size_t needed_inputs, inputs, needed_outputs, outputs;
+  unsigned bf16_inputs, bf16_outputs;
   void (*run)(Run&);
 };
 
@@ -339,15 +343,26 @@ ort::Status* compute(void* state, ort::KernelContext* context) {
   return status;
 }
 
+// `b` where the bit of a position is set, `f` before the last of them: what src/onnx/encode.ts calls operators.
+std::string letters(unsigned bits) {
+  std::string text;
+  for (; bits != 0; bits >>= 1) text += (bits & 1) != 0 ? 'b' : 'f';
+  return text;
+}
+
 Operator make_operator(const char* name, size_t needed_inputs, size_t inputs, size_t needed_outputs, size_t outputs,
-                       void (*run)(Run&)) {
+                       void (*run)(Run&), unsigned bf16_inputs, unsigned bf16_outputs) {
   Operator op{};
   op.version = ort::api_version;
-  op.get_name = [](const ort::CustomOp* self) { return of(self).name; };
+  op.get_name = [](const ort::CustomOp* self) { return of(self).name.c_str(); };
   op.get_execution_provider_type = [](const ort::CustomOp*) -> const char* { return nullptr; };
-  op.get_input_type = [](const ort::CustomOp*, size_t) { return ort::element_float; };
+  op.get_input_type = [](const ort::CustomOp* self, size_t index) {
+    return (of(self).bf16_inputs >> index & 1) != 0 ? ort::element_bfloat16 : ort::element_float;
+  };
   op.get_input_type_count = [](const ort::CustomOp* self) { return of(self).inputs; };
-  op.get_output_type = [](const ort::CustomOp*, size_t) { return ort::element_float; };
+  op.get_output_type = [](const ort::CustomOp* self, size_t index) {
+    return (of(self).bf16_outputs >> index & 1) != 0 ? ort::element_bfloat16 : ort::element_float;
+  };
   op.get_output_type_count = [](const ort::CustomOp* self) { return of(self).outputs; };
   op.kernel_destroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
   op.get_input_characteristic = [](const ort::CustomOp* self, size_t index) {
@@ -366,25 +381,47 @@ Operator make_operator(const char* name, size_t needed_inputs, size_t inputs, si
   op.get_start_version = [](const ort::CustomOp*) { return 1; };
   op.get_end_version = [](const ort::CustomOp*) { return 1; };
   op.name = name;
+  if ((bf16_inputs | bf16_outputs) != 0) op.name += "_" + letters(bf16_inputs) + "_" + letters(bf16_outputs);
   op.needed_inputs = needed_inputs;
   op.inputs = inputs;
   op.needed_outputs = needed_outputs;
   op.outputs = outputs;
+  op.bf16_inputs = bf16_inputs;
+  op.bf16_outputs = bf16_outputs;
   op.run = run;
   return op;
 }
 
-const Operator operators[] = {
-    make_operator("FusedGemm", 2, 4, 1, 2, run_gemm),
-    make_operator("Attention", 1, 1, 2, 2, run_attention),
-    make_operator("AttentionGrad", 4, 4, 1, 1, run_attention_grad),
-    make_operator("FusedLayerNormalization", 3, 3, 3, 3, run_layer_norm),
-    make_operator("LayerNormalizationGrad", 6, 7, 3, 4, run_layer_norm_grad),
-    make_operator("GeluGrad", 2, 2, 1, 2, run_gelu_grad),
-    make_operator("ColumnSums", 1, 2, 1, 1, run_column_sums),
-    make_operator("SumOfSquares", 1, 1, 1, 1, run_sum_of_squares),
-    make_operator("AdamW", 9, 9, 3, 3, run_adamw),
-};
+// Every operator, once for each choice of types: the last two numbers of a row are the positions that may be bfloat16.
+std::vector<Operator> make_operators() {
+  const struct {
+    const char* name;
+    size_t needed_inputs, inputs, needed_outputs, outputs;
+    void (*run)(Run&);
+    unsigned flexible_inputs, flexible_outputs;
+  } rows[] = {
+      {"FusedGemm", 2, 4, 1, 2, run_gemm, 0b0011, 0b11},
+      {"Attention", 1, 1, 2, 2, run_attention, 0b1, 0b01},
+      {"AttentionGrad", 4, 4, 1, 1, run_attention_grad, 0b0111, 0b1},
+      {"FusedLayerNormalization", 3, 3, 3, 3, run_layer_norm, 0, 0b001},
+      {"LayerNormalizationGrad", 6, 7, 3, 4, run_layer_norm_grad, 0b1, 0},
+      {"GeluGrad", 2, 2, 1, 2, run_gelu_grad, 0b11, 0b11},
+      {"ColumnSums", 1, 2, 1, 1, run_column_sums, 0b1, 0},
+      {"SumOfSquares", 1, 1, 1, 1, run_sum_of_squares, 0, 0},
+      {"AdamW", 9, 9, 3, 3, run_adamw, 0, 0},
+  };
+  std::vector<Operator> operators;
+  for (const auto& row : rows) {
+    for (unsigned in = 0; in <= row.flexible_inputs; in++) {
+      for (unsigned out = 0; out <= row.flexible_outputs; out++) {
+        if ((in & ~row.flexible_inputs) != 0 || (out & ~row.flexible_outputs) != 0) continue;
+        operators.push_back(make_operator(row.name, row.needed_inputs, row.inputs, row.needed_outputs, row.outputs,
+                                          row.run, in, out));
+      }
+    }
+  }
+  return operators;
+}
 
 }  // namespace
 }  // namespace mae
@@ -406,6 +443,7 @@ MAE_EXPORT mae::ort::Status* RegisterCustomOps(mae::ort::SessionOptions* options
   if (known_api != api) {
     ort::Status* status = ort::CreateCustomOpDomain::of(api)("mae", &domain);
     if (status != nullptr) return status;
+    static const std::vector<Operator> operators = make_operators();
     for (const Operator& op : operators) {
       status = ort::CustomOpDomainAdd::of(api)(domain, static_cast<const ort::CustomOp*>(&op));
       if (status != nullptr) return status;

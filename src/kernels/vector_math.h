@@ -151,16 +151,6 @@ inline Floats sqrt(Floats x) {
 #endif
 }
 
-// 1/x for x between 2⁻¹⁰⁰ and 2¹⁰⁰; with vectors of 16 a division takes as long as thirty multiplications.
-inline Floats reciprocal(Floats x) {
-#if defined(__AVX512F__)
-  const Floats estimate = (Floats)_mm512_rcp14_ps((__m512)x);
-  return estimate * (2.f - x * estimate);
-#else
-  return 1.f / x;
-#endif
-}
-
 inline Floats abs(Floats x) { return bit_cast<Floats>(bit_cast<Bits>(x) & 0x7fffffff); }
 // b where either is NaN.
 inline Floats max(Floats a, Floats b) {
@@ -258,7 +248,7 @@ inline Normal normal(Floats x) {
   const Floats t = min(splat(17), abs(x));  // φ(17) is 0 in float32
   const Floats density = exp_of_product(t * -0.5f, t) * 0.398942280f;
   // Φ(−t)/φ(t), the Mills ratio, is u·p(u) with u = 1/(3 + t): minimax of relative error 5e-8 over t in [0, 14]
-  const Floats u = reciprocal(t + 3.f);
+  const Floats u = 1.f / (t + 3.f);
   Floats p = fma(u, -1123.1283f, 2131.31081f);
   p = fma(p, u, -1487.14332f);
   p = fma(p, u, 400.102231f);

@@ -18,6 +18,7 @@ const microsoftDomain = 'com.microsoft';
 const { DataType } = onnx.TensorProto;
 const elementType: Record<DType, number> = {
   float32: DataType.FLOAT,
+  bfloat16: DataType.BFLOAT16,
   float64: DataType.DOUBLE,
   int64: DataType.INT64,
   uint8: DataType.UINT8,
@@ -86,12 +87,28 @@ function encodeNode(
   };
   return {
     name: `${node.op}_${index}`,
-    opType: node.op,
+    opType: operatorName(node),
     domain: domainOf(node.op),
     input: node.inputs.map(named),
     output: outputsOf(node, nameOf, read),
     attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(node.op, name, value)),
   };
+}
+
+/**
+ * Our operators name the types of their tensors where one of them is bfloat16, for a custom operator has fixed types:
+ * FusedGemm_b_b takes a bfloat16 first factor and gives bfloat16. The letters of the inputs and of the outputs, b or
+ * f, end with the last b.
+ */
+function operatorName({ op, inputs, outputs }: Node): string {
+  if (!isOwnOp(op)) return op;
+  const letters = (values: readonly (Value | null)[]) =>
+    values
+      .map((value) => (value?.type === 'bfloat16' ? 'b' : 'f'))
+      .join('')
+      .replace(/f+$/, '');
+  const [taken, given] = [letters(inputs), letters(outputs)];
+  return taken === '' && given === '' ? op : `${op}_${taken}_${given}`;
 }
 
 /** The names of a node's outputs; ONNX leaves out an optional one by an empty name. */

@@ -42,6 +42,7 @@ const loaded = new Map<string, LibraryHandle>();
 
 /** Loads the library. Runs of large graphs need more stack than koffi's default for its threads. */
 export function loadLibrary(path: string): LibraryHandle {
+  disableTelemetry();
   configureStacks();
   try {
     const library = loaded.get(path) ?? koffi.load(path);
@@ -52,6 +53,14 @@ export function loadLibrary(path: string): LibraryHandle {
       `ONNX Runtime: cannot load ${path} (${messageOf(error)}); mae doctor says what was found`,
     );
   }
+}
+
+/**
+ * From 1.30 on ONNX Runtime keeps a database of its use, sends it, and leaves a log in the folder of temporary files.
+ * It asks for this variable when an environment is made.
+ */
+export function disableTelemetry(): void {
+  process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
 }
 
 let stacksConfigured = false;

@@ -1,0 +1,65 @@
+import { createNode, type Graph, type Node, nodesOf, type Op, type Value } from '../graph/graph.js';
+
+/** Inputs that kernels also take as bfloat16, and outputs that they also give as bfloat16, by position. */
+const takes: Partial<Record<Op, readonly number[]>> = {
+  Attention: [0],
+  AttentionGrad: [0, 1, 2],
+  ColumnSums: [0],
+  FusedGemm: [0, 1],
+  GeluGrad: [0, 1],
+  LayerNormalizationGrad: [0],
+};
+const gives: Partial<Record<Op, readonly number[]>> = {
+  Attention: [0],
+  AttentionGrad: [0],
+  FusedGemm: [0, 1],
+  FusedLayerNormalization: [0],
+  GeluGrad: [0, 1],
+};
+
+/**
+ * The graph with every value in bfloat16 that only products, attention and the operators between them read: they
+ * round it to bfloat16 anyway. The residual stream, norms' inputs and all that leaves the graph stay float32, as
+ * under PyTorch's autocast.
+ */
+export function storeBfloat16(graph: Graph): Graph {
+  const nodes = nodesOf(graph.outputs.map(({ value }) => value));
+  const stored = storable(graph, nodes);
+  const current = new Map<Value, Value>();
+  const now = (value: Value): Value => current.get(value) ?? value;
+  for (const node of nodes) {
+    const outputs = node.outputs.map((value) => ({
+      type: stored.has(value) ? ('bfloat16' as const) : value.type,
+      shape: value.shape,
+    }));
+    const inputs = node.inputs.map((value) => (value === null ? null : now(value)));
+    const created = createNode(node.op, inputs, node.attributes, outputs);
+    node.outputs.forEach((value, index) => void current.set(value, created[index]!));
+  }
+  return { ...graph, outputs: graph.outputs.map(({ name, value }) => ({ name, value: now(value) })) };
+}
+
+/** The values to store, with the reshapes of them. */
+function storable(graph: Graph, nodes: readonly Node[]): Set<Value> {
+  const results = new Set(graph.outputs.map(({ value }) => value));
+  const readers = new Map<Value, [Node, number][]>();
+  for (const node of nodes) {
+    node.inputs.forEach((value, index) => {
+      if (value !== null) readers.set(value, [...(readers.get(value) ?? []), [node, index]]);
+    });
+  }
+  const isTaken = (value: Value): boolean =>
+    !results.has(value) &&
+    (readers.get(value) ?? []).every(([node, index]) =>
+      node.op === 'Reshape' ? isTaken(node.outputs[0]!) : takes[node.op]?.includes(index),
+    );
+  const stored = new Set<Value>();
+  for (const node of nodes) {
+    if (node.op === 'Reshape' && stored.has(node.inputs[0]!)) stored.add(node.outputs[0]!);
+    for (const index of gives[node.op] ?? []) {
+      const value = node.outputs[index]!;
+      if (value.type === 'float32' && readers.has(value) && isTaken(value)) stored.add(value);
+    }
+  }
+  return stored;
+}
