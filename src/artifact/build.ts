@@ -3,7 +3,6 @@ import type { Graph } from '../graph/graph.js';
 import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
 import { fuseForKernels } from '../lowering/fuse.js';
-import type { Remaker } from '../lowering/recompute.js';
 import { storeBfloat16 } from '../lowering/store-bfloat16.js';
 import { keptCount, type ModelConfig, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
@@ -51,9 +50,7 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
     return bfloat16 ? storeBfloat16(fused) : fused;
   };
-  // the kernel of a layer norm's gradient does not make its output again
-  const remakers: Remaker[] | undefined = kernelPrecision && ['GeluGrad'];
-  const training = lower(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate, remakers }));
+  const training = lower(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate }));
   const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
   const files = new Map([
     [trainingModelFile, encodeModel(training)],

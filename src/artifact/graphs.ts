@@ -4,7 +4,7 @@ import { add, sqrt } from '../graph/ops/elementwise.js';
 import { sumOfSquares } from '../graph/ops/fused.js';
 import { reshape, slice } from '../graph/ops/movement.js';
 import { reduceMean } from '../graph/ops/reduction.js';
-import { type Remaker, recomputeActivations } from '../lowering/recompute.js';
+import { recomputeActivations } from '../lowering/recompute.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
@@ -44,7 +44,7 @@ function gradientNorm(all: Iterable<Value>): Value {
 export function trainingGraph(
   config: ModelConfig,
   batchSize: number,
-  options: MaeOptions & { accumulate: boolean; remakers?: readonly Remaker[] | undefined },
+  options: MaeOptions & { accumulate: boolean },
 ): Graph {
   const specs = maeParameters(config);
   const { values, p } = parameterInputs(specs);
@@ -68,7 +68,7 @@ export function trainingGraph(
       { name: 'gradient_norm', value: gradientNorm(gradientOf.values()) },
     ],
   };
-  return recomputeActivations(graph, [loss], options.remakers);
+  return recomputeActivations(graph, [loss]);
 }
 
 export function gradientName(parameter: Value): string {

@@ -218,18 +218,18 @@ void run_layer_norm(Run& run) {
              mean.f32(), inv_std.f32(), run.parallel());
 }
 
-// dy, x, scale, bias, mean, inv_std, addend? → dx, dscale, dbias
+// dy, x, scale, bias, mean, inv_std, addend? → dx, dscale, dbias, y?
 void run_layer_norm_grad(Run& run) {
-  const Tensor dy = run.input(0), x = run.input(1), scale = run.input(2);
+  const Tensor dy = run.input(0), x = run.input(1), scale = run.input(2), bias = run.input(3);
   const Tensor mean = run.input(4), inv_std = run.input(5), addend = run.input(6);
   if (run.failed()) return;
   const int64_t rows = x.shape.rows(), width = x.shape.last();
   const Tensor dx = run.output(0, x.shape), dscale = run.output(1, scale.shape), dbias = run.output(2, scale.shape);
-  if (run.output(3, x.shape)) return run.fail("mae.LayerNormalizationGrad: the kernel does not make y again");
+  const Tensor y = run.output(3, x.shape);
   void* workspace = run.workspace(layer_norm_grad_workspace(rows, width));
   if (run.failed()) return;
-  layer_norm_grad(rows, width, dy.data, x.f32(), scale.f32(), mean.f32(), inv_std.f32(), addend.f32(), dx.f32(),
-                  dscale.f32(), dbias.f32(), workspace, run.parallel());
+  layer_norm_grad(rows, width, dy.data, x.f32(), scale.f32(), bias.f32(), mean.f32(), inv_std.f32(), addend.f32(),
+                  dx.f32(), dscale.f32(), dbias.f32(), y.data, workspace, run.parallel());
 }
 
 // dy, x → dx, y?
@@ -404,7 +404,7 @@ std::vector<Operator> make_operators() {
       {"Attention", 1, 1, 2, 2, run_attention, 0b1, 0b01},
       {"AttentionGrad", 4, 4, 1, 1, run_attention_grad, 0b0111, 0b1},
       {"FusedLayerNormalization", 3, 3, 3, 3, run_layer_norm, 0, 0b001},
-      {"LayerNormalizationGrad", 6, 7, 3, 4, run_layer_norm_grad, 0b1, 0},
+      {"LayerNormalizationGrad", 6, 7, 3, 4, run_layer_norm_grad, 0b1, 0b1000},
       {"GeluGrad", 2, 2, 1, 2, run_gelu_grad, 0b11, 0b11},
       {"ColumnSums", 1, 2, 1, 1, run_column_sums, 0b1, 0},
       {"SumOfSquares", 1, 1, 1, 1, run_sum_of_squares, 0, 0},

@@ -6,9 +6,10 @@
 namespace mae::MAE_ISA {
 
 // A kernel says how panels are packed and multiplies them:
-//   multiply(units, a, b, tile, add, rows, columns)   tile = a·b, or tile += a·b; tile: [PackA::width, PackB::width]
-// of which the caller wants `rows` × `columns`. begin() and end() enclose a task's calls. units_in_cache is the length
-// at which a panel stays in the first-level cache; up to units_unsliced, missing it costs less than sums in memory.
+//   multiply(units, a, b, tile, add, rows, columns)   tile = a·b, or tile += a·b
+// tile: [PackA::width, PackB::width], of which the caller wants `rows` × `columns`. begin() and end() enclose a task's
+// calls. units_in_cache is the length of a slice of k at which a panel stays in the first-level cache; a k of up to
+// units_unsliced is not sliced at all, since to miss that cache costs less than to keep sums in memory.
 
 #if defined(__AVX512F__)
 constexpr int64_t tile_rows = 14;  // × 2 vectors, of 32 registers
@@ -61,8 +62,8 @@ struct VectorKernel {
 
 #if defined(__AMX_TILE__)
 
-// 2 × 2 tiles of 16 × 16 sums. One of the panels stays in the first-level cache from call to call; the other is read
-// past it (`a_streams` says which), since the two together are more than it holds.
+// 2 × 2 tiles of 16 × 16 sums. One of the panels stays in the first-level cache from call to call; the other is
+// read past it (`a_streams` says which), since the two together are more than it holds.
 struct TileKernel {
   using Form = Pair;
   using Unit = uint32_t;

@@ -99,7 +99,8 @@ inline Vector load_along_k(const Element* from, int64_t count) {
 
 // One unit of 16 vectors, of which `count` are there, and `k_count` of the unit's elements.
 template <class Form, class Element>
-inline Vector load_along_vectors(const Element* from, [[maybe_unused]] int64_t stride, int64_t count, int64_t k_count) {
+inline Vector load_along_vectors(const Element* from, [[maybe_unused]] int64_t stride, int64_t count,
+                                 int64_t k_count) {
   if constexpr (Form::k == 1) {
     return load_along_k<Form>(from, k_count > 0 ? count : 0);
   }

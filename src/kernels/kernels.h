@@ -77,10 +77,11 @@ void layer_norm(int64_t rows, int64_t width, float epsilon, const float* x, cons
                 Data y, float* mean, float* inv_std, const Parallel& parallel);
 // dx = inv_std·(g − mean(g) − x̂·mean(g·x̂)) + addend, g = dy·scale; dscale = Σ dy·x̂; dbias = Σ dy.
 // addend: [rows, width] or none (the gradient that comes past the norm by the residual), may be dx itself.
+// y: layer_norm's once more, the same bytes, where asked for, so that it need not be kept from the forward pass.
 size_t layer_norm_grad_workspace(int64_t rows, int64_t width);
-void layer_norm_grad(int64_t rows, int64_t width, Data dy, const float* x, const float* scale, const float* mean,
-                     const float* inv_std, const float* addend, float* dx, float* dscale, float* dbias,
-                     void* workspace, const Parallel& parallel);
+void layer_norm_grad(int64_t rows, int64_t width, Data dy, const float* x, const float* scale, const float* bias,
+                     const float* mean, const float* inv_std, const float* addend, float* dx, float* dscale,
+                     float* dbias, Data y, void* workspace, const Parallel& parallel);
 
 // --- gelu.cc --------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,14 @@ Moments moments_of(const float* x, int64_t width, float epsilon) {
   return {mean, 1 / __builtin_sqrtf(variance + epsilon)};
 }
 
+template <class T>
+void normalize_row(int64_t width, const float* x, const float* scale, const float* bias, Moments moments, T* y) {
+  for_vectors(width, [&](int64_t j, auto part) {
+    const Floats normal = (load(x + j, part) - moments.mean) * moments.inv_std;
+    store(y + j, fma(normal, load(scale + j, part), load(bias + j, part)), part);
+  });
+}
+
 struct Gradient {
   int64_t width;
   const float *x, *scale, *mean, *inv_std, *addend;
@@ -63,10 +71,7 @@ void layer_norm(int64_t rows, int64_t width, float epsilon, const float* x, cons
         const Moments moments = moments_of(in, width, epsilon);
         mean[row] = moments.mean;
         inv_std[row] = moments.inv_std;
-        for_vectors(width, [&](int64_t j, auto part) {
-          const Floats normal = (load(in + j, part) - moments.mean) * moments.inv_std;
-          store(to + j, fma(normal, load(scale + j, part), load(bias + j, part)), part);
-        });
+        normalize_row(width, in, scale, bias, moments, to);
       }
     });
   });
@@ -74,9 +79,9 @@ void layer_norm(int64_t rows, int64_t width, float epsilon, const float* x, cons
 
 size_t layer_norm_grad_workspace(int64_t rows, int64_t width) { return 2 * partials_workspace(rows, width); }
 
-void layer_norm_grad(int64_t rows, int64_t width, Data dy, const float* x, const float* scale, const float* mean,
-                     const float* inv_std, const float* addend, float* dx, float* dscale, float* dbias,
-                     void* workspace, const Parallel& parallel) {
+void layer_norm_grad(int64_t rows, int64_t width, Data dy, const float* x, const float* scale, const float* bias,
+                     const float* mean, const float* inv_std, const float* addend, float* dx, float* dscale,
+                     float* dbias, Data y, void* workspace, const Parallel& parallel) {
   const Gradient gradient{width, x, scale, mean, inv_std, addend, dx};
   float* dscales = static_cast<float*>(workspace);
   float* dbiases = dscales + partials_workspace(rows, width) / sizeof(float);
@@ -86,8 +91,13 @@ void layer_norm_grad(int64_t rows, int64_t width, Data dy, const float* x, const
             *block_dbias = dbiases + block * partial_stride(width);
       std::memset(block_dscale, 0, width * sizeof(float));
       std::memset(block_dbias, 0, width * sizeof(float));
-      for (int64_t row = first; row < last; row++)
+      for (int64_t row = first; row < last; row++) {
         gradient_of_row(gradient, row, d + row * width, block_dscale, block_dbias);
+        if (y.data == nullptr) continue;
+        with_pointer(y, [&](auto* out) {
+          normalize_row(width, x + row * width, scale, bias, {mean[row], inv_std[row]}, out + row * width);
+        });
+      }
     });
   });
   add_partials(rows, width, dscales, nullptr, dscale, parallel);
@@ -102,7 +112,7 @@ MAE_DISPATCH(void, layer_norm,
              (rows, width, epsilon, x, scale, bias, y, mean, inv_std, parallel))
 MAE_DISPATCH(size_t, layer_norm_grad_workspace, (int64_t rows, int64_t width), (rows, width))
 MAE_DISPATCH(void, layer_norm_grad,
-             (int64_t rows, int64_t width, Data dy, const float* x, const float* scale, const float* mean,
-              const float* inv_std, const float* addend, float* dx, float* dscale, float* dbias, void* workspace,
-              const Parallel& parallel),
-             (rows, width, dy, x, scale, mean, inv_std, addend, dx, dscale, dbias, workspace, parallel))
+             (int64_t rows, int64_t width, Data dy, const float* x, const float* scale, const float* bias,
+              const float* mean, const float* inv_std, const float* addend, float* dx, float* dscale, float* dbias,
+              Data y, void* workspace, const Parallel& parallel),
+             (rows, width, dy, x, scale, bias, mean, inv_std, addend, dx, dscale, dbias, y, workspace, parallel))

@@ -3,21 +3,15 @@ import { reshape } from '../graph/ops/movement.js';
 
 /** Gradient operators whose last output is the output of the forward operator once more. */
 const forwardOf = { GeluGrad: 'Gelu', LayerNormalizationGrad: 'LayerNormalization' } as const;
-export type Remaker = keyof typeof forwardOf;
-const remakers = Object.keys(forwardOf) as Remaker[];
 
 /**
  * The graph with the outputs of GELU and layer norms made again in the backward pass rather than kept for it: the
  * weight gradients read those that the gradient operators give, and run right after them. `forward` names the
- * values whose computation is the forward pass, `by` the gradient operators to use.
+ * values whose computation is the forward pass.
  */
-export function recomputeActivations(
-  graph: Graph,
-  forward: readonly Value[],
-  by: readonly Remaker[] = remakers,
-): Graph {
+export function recomputeActivations(graph: Graph, forward: readonly Value[]): Graph {
   const forwardNodes = nodesOf(forward);
-  const { backward, again } = recomputed(graph, forwardNodes, by);
+  const { backward, again } = recomputed(graph, forwardNodes);
   const rewritten = new Map<Value, Value>();
   const waiting = new Map<Value, Node[]>();
   const made = new Set(forwardNodes);
@@ -46,7 +40,7 @@ export function recomputeActivations(
 }
 
 /** The nodes of the backward pass in order, and what takes the place of values of the forward pass in them. */
-function recomputed(graph: Graph, forwardNodes: readonly Node[], by: readonly Remaker[]) {
+function recomputed(graph: Graph, forwardNodes: readonly Node[]) {
   const isForward = new Set(forwardNodes);
   const readers = new Map<Value, Node[]>();
   for (const node of forwardNodes) {
@@ -58,9 +52,8 @@ function recomputed(graph: Graph, forwardNodes: readonly Node[], by: readonly Re
   for (const node of nodesOf(graph.outputs.map(({ value }) => value))) {
     if (isForward.has(node)) continue;
     backward.push(node);
-    const remaker = by.find((op) => op === node.op);
-    if (remaker === undefined) continue;
-    const op = forwardOf[remaker];
+    if (!(node.op in forwardOf)) continue;
+    const op = forwardOf[node.op as keyof typeof forwardOf];
     const kept = readers.get(node.inputs[1]!)?.find((reader) => reader.op === op)?.outputs[0];
     if (kept === undefined) continue;
     const value = node.outputs.at(-1)!;

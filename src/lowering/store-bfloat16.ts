@@ -15,6 +15,7 @@ const gives: Partial<Record<Op, readonly number[]>> = {
   FusedGemm: [0, 1],
   FusedLayerNormalization: [0],
   GeluGrad: [0, 1],
+  LayerNormalizationGrad: [3],
 };
 
 /**

@@ -48,8 +48,9 @@ void layer_norm(int64_t rows, int64_t width, const mae::Parallel& parallel) {
                     inv_std.floats(), parallel);
   });
   bench("layer_norm_grad " + shape(rows, width), 16. * size, [&] {
-    mae::layer_norm_grad(rows, width, dy.data(), x.floats(), scale.floats(), mean.floats(), inv_std.floats(),
-                         addend.floats(), dx.floats(), dscale.floats(), dbias.floats(), workspace.data(), parallel);
+    mae::layer_norm_grad(rows, width, dy.data(), x.floats(), scale.floats(), bias.floats(), mean.floats(),
+                         inv_std.floats(), addend.floats(), dx.floats(), dscale.floats(), dbias.floats(), y.data(),
+                         workspace.data(), parallel);
   });
 }
 

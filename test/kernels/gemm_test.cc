@@ -2,8 +2,8 @@
 //
 // Errors are relative in the Frobenius norm, ‖c − expected‖ / ‖expected‖: under 1e-6 for float32 products, and under
 // 5e-3 for bfloat16 ones against factors that were not rounded; against factors rounded beforehand these too are held
-// to 1e-6, since only sums differ. Storing bfloat16 adds up to 2⁻⁸ to either.
-// A c of one or two elements may cancel by chance, which no error relative to it withstands: there, three times that.
+// to 1e-6, since only sums differ. Storing bfloat16 adds up to 2⁻⁸ to either. A c of few elements may cancel by chance,
+// which no error relative to it withstands: there, three times that.
 #include "check.h"
 
 using check::Random;

@@ -54,7 +54,7 @@ Reference reference(const Case& c, const Tensor& x, const Tensor& scale, const T
 }
 
 struct Outputs {
-  Tensor y, mean, inv_std, dx, dscale, dbias;
+  Tensor y, mean, inv_std, dx, dscale, dbias, again;
 };
 
 Outputs outputs_of(const Case& c, size_t threads, const Tensor& x, const Tensor& scale, const Tensor& bias,
@@ -62,16 +62,17 @@ Outputs outputs_of(const Case& c, size_t threads, const Tensor& x, const Tensor&
   mae::Threads pool(threads);
   const int64_t size = c.rows * c.width;
   Outputs out{Tensor(size, c.type),        Tensor(c.rows, Type::f32),  Tensor(c.rows, Type::f32),
-              Tensor(size, Type::f32),     Tensor(c.width, Type::f32), Tensor(c.width, Type::f32)};
+              Tensor(size, Type::f32),     Tensor(c.width, Type::f32), Tensor(c.width, Type::f32),
+              Tensor(size, c.type)};
   mae::layer_norm(c.rows, c.width, epsilon, x.floats(), scale.floats(), bias.floats(), out.y.data(),
                   out.mean.floats(), out.inv_std.floats(), pool.parallel());
   if (c.in_place)
     for (int64_t i = 0; i < size; i++) out.dx.set(i, addend[i]);
   const float* added = !c.addend ? nullptr : c.in_place ? out.dx.floats() : addend.floats();
   check::Memory workspace(mae::layer_norm_grad_workspace(c.rows, c.width));
-  mae::layer_norm_grad(c.rows, c.width, dy.data(), x.floats(), scale.floats(), out.mean.floats(),
+  mae::layer_norm_grad(c.rows, c.width, dy.data(), x.floats(), scale.floats(), bias.floats(), out.mean.floats(),
                        out.inv_std.floats(), added, out.dx.floats(), out.dscale.floats(), out.dbias.floats(),
-                       workspace.data(), pool.parallel());
+                       c.addend ? out.again.data() : mae::Data{}, workspace.data(), pool.parallel());
   check::that(workspace.intact(), name_of(c) + " workspace");
   return out;
 }
@@ -93,6 +94,7 @@ void test(const Case& c, uint64_t seed) {
   if (c.width > 4) check::at_most(relative_error(out.dx, expected.dx), 2e-6, name + " dx");
   if (c.width > 4) check::at_most(relative_error(out.dscale, expected.dscale), 1e-6, name + " dscale");
   check::at_most(relative_error(out.dbias, expected.dbias), 1e-6, name + " dbias");
+  check::that(!c.addend || out.again.same_bytes(out.y), name + " y once more");
   check::that(out.y.same_bytes(two.y) && out.mean.same_bytes(two.mean) && out.inv_std.same_bytes(two.inv_std) &&
                   out.dx.same_bytes(two.dx) && out.dscale.same_bytes(two.dscale) && out.dbias.same_bytes(two.dbias),
               name + " one thread, two threads");
