@@ -7,7 +7,7 @@
  *   --data-path DIR            data: a folder with class sub-folders (default: sample images)
  *   --seconds S                data: of one turn (default 10)
  *   --repeats R                turns of each (default 3)
- *   --ours "FLAGS"             step: more flags for `mae bench step`, such as "--precision bf16"
+ *   --ours "FLAGS"             step: more flags for `mae bench step`, such as "--precision fp32"
  *   --markdown FILE            also writes the table there
  *
  * Turns alternate (A B C A B C …), so that what slows down the machine for a minute slows down all of them. The table
@@ -162,7 +162,13 @@ async function step() {
     const what = `${name}, batch ${size}`;
     const results = await inTurns(what, sides);
     noteVersions(results);
-    compare(`${what}: step`, results, 'median_step_seconds', seconds, 'less');
+    compare(
+      `${what}: step, ours in ${results.ours[0].precision}`,
+      results,
+      'median_step_seconds',
+      seconds,
+      'less',
+    );
     compare(`${what}: peak memory`, results, 'peak_rss_bytes', gibibytes, 'less');
     const { ours, 'PyTorch fp32': plain } = results;
     const optimizers = plain ? { ours, 'PyTorch fused': plain } : { ours };

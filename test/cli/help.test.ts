@@ -11,6 +11,7 @@ const commands = [
   'build-artifacts',
   'sample-data',
   'demo',
+  'bench',
   'doctor',
 ];
 
@@ -80,6 +81,8 @@ test('the flags of pretrain and their defaults', async () => {
     keep: '3',
     'log-every': '10',
     device: '"cpu"',
+    precision: '"auto"',
+    kernels: 'true',
     config: undefined,
     'dry-run': 'false',
   };

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 from shared import (
-    BASE, NANO, PATCH14, TINY, finish, grid, keys, pixel_values, random_images, random_shuffle, random_weights, relative,
+    BASE, NANO, PATCH14, ROOT, TINY, finish, grid, keys, pixel_values, random_images, random_shuffle, random_weights, relative,
     start, without_keys, worst,
 )
 from table import Table
 from transformers import ViTMAEConfig, ViTMAEForPreTraining, get_cosine_schedule_with_warmup
 from transformers.models.vit_mae.modeling_vit_mae import ViTMAEEmbeddings
 
+KERNELS = ROOT / "dist" / "kernels" / "libmae_kernels.so"
 STEPS, WARMUP_STEPS, LR, WEIGHT_DECAY = 20, 5, 1e-3, 0.05
 
 # name: model, mask ratio, norm_pix_loss, batch size, micro-batches in a step
@@ -152,7 +153,7 @@ def theirs(configuration, weights, batches, dtype):
     return answers | {n: t.copy() for n, t in published(model, dict(module.named_parameters())).items()}
 
 
-def start_ours(folder, configuration, weights, batches):
+def start_ours(folder, configuration, weights, batches, kernels):
     model, mask_ratio, norm_pix_loss, batch, accumulate = configuration
     save_file(weights, folder / "weights.safetensors")
     save_file(batches, folder / "batches.safetensors")
@@ -161,7 +162,7 @@ def start_ours(folder, configuration, weights, batches):
         "model": model, "batchSize": batch, "accumIter": accumulate, "maskRatio": mask_ratio,
         "normPixLoss": norm_pix_loss, "weights": str(folder / "weights.safetensors"),
         "batches": str(folder / "batches.safetensors"), "output": str(folder / "ours.safetensors"),
-        "steps": STEPS, "weightDecay": WEIGHT_DECAY,
+        "steps": STEPS, "weightDecay": WEIGHT_DECAY, "kernels": kernels,
         "schedule": {
             "lr": LR, "minLr": 0, "warmupEpochs": WARMUP_STEPS / steps_per_epoch, "epochs": STEPS / steps_per_epoch,
             "stepsPerEpoch": steps_per_epoch,
@@ -223,8 +224,12 @@ def main(rows, folder, only=""):
     torch.set_num_threads(1)  # our script has the other core
     table = Table("transformers", rows)
     chosen = {name: configuration for name, configuration in CONFIGURATIONS.items() if only in name}
+    ways = [("", False), (", kernels", True)] if KERNELS.exists() else [("", False)]
+    if len(ways) == 1:
+        print(f"the kernels are not judged: none at {KERNELS}", flush=True)
     for name in chosen:
-        table.plan(describe(name), ROWS)
+        for suffix, _ in ways:
+            table.plan(describe(name) + suffix, ROWS)
     for index, (name, configuration) in enumerate(chosen.items()):
         with table.measuring(describe(name)):
             model, _, _, batch, accumulate = configuration
@@ -236,7 +241,7 @@ def main(rows, folder, only=""):
                 "ids_shuffle": random_shuffle(rng, count, patches).reshape(STEPS, -1, patches),
             }
             started = time.time()
-            process = start_ours(folder, configuration, weights, batches)
+            process = start_ours(folder, configuration, weights, batches, kernels=False)
             wanted = theirs(configuration, weights, batches, torch.float64)
             middle = time.time()
             finish(process)
@@ -245,6 +250,10 @@ def main(rows, folder, only=""):
                 flush=True,
             )
             compare(table, describe(name), our_answers(folder, accumulate, batches), wanted, weights)
+        for suffix, kernels in ways[1:]:
+            with table.measuring(describe(name) + suffix):
+                finish(start_ours(folder, configuration, weights, batches, kernels))
+                compare(table, describe(name) + suffix, our_answers(folder, accumulate, batches), wanted, weights)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
  *
  * Job: model, batchSize, accumIter, maskRatio, normPixLoss; `weights`, safetensors of every parameter; `batches`,
  * safetensors of images uint8 [steps, accumIter·batchSize, H, W, 3] and ids_shuffle int64 [steps, …, L]; `steps` (0:
- * no training), `schedule`, `weightDecay`; `output`, safetensors to write; `lossGraph`, where given: an ONNX file to
+ * no training), `schedule`, `weightDecay`; `output`, safetensors to write; `kernels`: whether to use them;
+ * `lossGraph`, where given: an ONNX file to
  * write with the loss alone, the parameters inside.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,12 +22,16 @@ import { encodeModel } from '../../dist/onnx/encode.js';
 import { learningRate } from '../../dist/optim/schedule.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 import { ModelState, sliceOf } from '../../dist/train/model-state.js';
+import { chooseCompute } from '../../dist/train/precision.js';
 import { Trainer } from '../../dist/train/trainer.js';
 import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.mjs';
 
 const job = readJob();
 const { model, batchSize, accumIter, maskRatio, normPixLoss } = job;
-const artifacts = buildArtifacts(model, { batchSize, maskRatio, normPixLoss, accumulate: accumIter > 1 });
+const compute = chooseCompute({ precision: 'fp32', kernels: job.kernels === true });
+const { kernelPrecision } = compute;
+const accumulate = accumIter > 1;
+const artifacts = buildArtifacts(model, { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision });
 const { manifest } = artifacts;
 const trained = manifest.parameters.filter(({ group }) => group !== 'fixed');
 
@@ -42,7 +47,7 @@ function microBatches(step) {
   }));
 }
 
-const runtime = new Runtime({ threads: 1 }); // the other judge has the other core
+const runtime = new Runtime({ threads: 1, kernelsPath: compute.kernels?.path }); // the other judge has the other core
 const results = new Map();
 
 /** The mean loss and gradient of a batch, by the training graph. */
