@@ -34,9 +34,17 @@ describe('npm pack', () => {
       /^bin\/mae\.js$/,
       /^models\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
+      /^dist\/wasm\/\w+\.wasm$/,
+      /^dist\/kernels\/libmae_kernels\.so$/,
     ];
     expect(paths.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);
-    for (const path of ['package.json', 'bin/mae.js', 'dist/cli/main.js', 'dist/data/loader-worker.js']) {
+    for (const path of [
+      'package.json',
+      'bin/mae.js',
+      'dist/cli/main.js',
+      'dist/data/loader-worker.js',
+      'dist/wasm/philox.wasm',
+    ]) {
       expect(paths).toContain(path);
     }
     expect(paths.filter((path) => path.startsWith('models/'))).toHaveLength(

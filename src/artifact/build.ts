@@ -4,7 +4,7 @@ import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
 import { fuseForKernels } from '../lowering/fuse.js';
 import { storeBfloat16 } from '../lowering/store-bfloat16.js';
-import { keptCount, type ModelConfig, patchCount } from '../model/config.js';
+import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { encodeModel, opsetVersion } from '../onnx/encode.js';
 import { adamWDefaults, adamWGraph } from '../optim/adamw.js';
@@ -24,9 +24,13 @@ import { peakActivationBytes } from './memory.js';
 export interface ArtifactOptions {
   readonly batchSize: number;
   readonly maskRatio: number;
+  /** Share of the removed patches that the training graph predicts, at least one of them; all where not given. */
+  readonly predictRatio?: number | undefined;
   readonly normPixLoss: boolean;
   /** Whether gradients add to running ones: needed where a step has more than one micro-batch. */
   readonly accumulate: boolean;
+  /** Whether a step keeps only the input of each transformer block and makes the rest again; no where not given. */
+  readonly gradCheckpointing?: boolean | undefined;
   /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
   readonly kernelPrecision?: KernelPrecision | undefined;
 }
@@ -41,8 +45,10 @@ export interface Artifacts {
  * only) unless asked for kernels, and their manifest. Same options, same bytes.
  */
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
-  const { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision } = options;
+  const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing, kernelPrecision } =
+    options;
   const kept = checkedKeptCount(config, maskRatio);
+  const predicted = checkedPredictedCount(config, kept, predictRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
   const lower = (graph: Graph): Graph => {
     if (kernelPrecision === undefined) return expandDefinitions(graph);
@@ -50,7 +56,9 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
     return bfloat16 ? storeBfloat16(fused) : fused;
   };
-  const training = lower(trainingGraph(config, batchSize, { kept, normPixLoss, accumulate }));
+  const training = lower(
+    trainingGraph(config, batchSize, { kept, predicted, normPixLoss, accumulate, gradCheckpointing }),
+  );
   const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
   const files = new Map([
     [trainingModelFile, encodeModel(training)],
@@ -65,8 +73,10 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     maskRatio,
     patches: patchCount(config),
     kept,
+    ...(predicted < patchCount(config) - kept && { predicted }),
     normPixLoss,
     accumulate,
+    ...(gradCheckpointing && { gradCheckpointing }),
     ...(kernelPrecision && { kernelPrecision }),
     parameters,
     arena,
@@ -89,6 +99,14 @@ export function checkedKeptCount(config: ModelConfig, maskRatio: number): number
     );
   }
   return kept;
+}
+
+/** How many removed patches are predicted at a ratio; a UserError unless it is above 0 and at most 1. */
+export function checkedPredictedCount(config: ModelConfig, kept: number, predictRatio = 1): number {
+  if (!(predictRatio > 0 && predictRatio <= 1)) {
+    throw new UserError(`--predict-ratio: expected a number above 0 and at most 1, got ${predictRatio}`);
+  }
+  return predictedCount(patchCount(config) - kept, predictRatio);
 }
 
 function describe(bytes: Uint8Array) {

@@ -4,9 +4,18 @@ import { add, sqrt } from '../graph/ops/elementwise.js';
 import { sumOfSquares } from '../graph/ops/fused.js';
 import { reshape, slice } from '../graph/ops/movement.js';
 import { reduceMean } from '../graph/ops/reduction.js';
+import { type Block, checkpointBlocks } from '../lowering/checkpoint-blocks.js';
 import { recomputeActivations } from '../lowering/recompute.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
-import { type MaeOptions, maeEncoder, maeEvaluation, maeInputs, maeLatent, maeLoss } from '../model/mae.js';
+import {
+  type MaeLossOptions,
+  type MaeOptions,
+  maeEncoder,
+  maeEvaluation,
+  maeInputs,
+  maeLatent,
+  maeLoss,
+} from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
 import type { Parameters } from '../nn/layers.js';
 
@@ -40,17 +49,20 @@ function gradientNorm(all: Iterable<Value>): Value {
  * Inputs: images, ids_shuffle, loss_scale (scalar, the gradient of the loss), the parameters and, with
  * `accumulate`, `<parameter>_grad.accumulation.buffer`. Outputs: loss, `<parameter>_grad` in the order the
  * backward pass makes them, gradient_norm.
+ *
+ * @param options gradCheckpointing: keep only each transformer block's input, and make the rest again.
  */
 export function trainingGraph(
   config: ModelConfig,
   batchSize: number,
-  options: MaeOptions & { accumulate: boolean },
+  options: MaeLossOptions & { accumulate: boolean; gradCheckpointing?: boolean | undefined },
 ): Graph {
   const specs = maeParameters(config);
   const { values, p } = parameterInputs(specs);
   const inputs = maeInputs(config, batchSize);
   const lossScale = input('loss_scale', 'float32', []);
-  const loss = maeLoss(config, p, inputs, options);
+  const blocks: Block[] = [];
+  const loss = maeLoss(config, p, inputs, { ...options, onBlock: (x, y) => blocks.push({ x, y }) });
   const trained = specs.filter(({ group }) => group !== 'fixed').map(({ name }) => p(name));
   const running = new Map<Value, Value>();
   if (options.accumulate) {
@@ -68,7 +80,8 @@ export function trainingGraph(
       { name: 'gradient_norm', value: gradientNorm(gradientOf.values()) },
     ],
   };
-  return recomputeActivations(graph, [loss]);
+  const recomputed = recomputeActivations(graph, [loss]);
+  return options.gradCheckpointing ? checkpointBlocks(recomputed, [loss], blocks) : recomputed;
 }
 
 export function gradientName(parameter: Value): string {

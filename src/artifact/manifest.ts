@@ -19,9 +19,13 @@ export interface Manifest {
   /** L and K. */
   readonly patches: number;
   readonly kept: number;
+  /** How many of the L − K removed patches the training graph predicts, where those are not all. */
+  readonly predicted?: number;
   readonly normPixLoss: boolean;
   /** Whether the training graph adds to `<parameter>_grad.accumulation.buffer` inputs. */
   readonly accumulate: boolean;
+  /** Whether the training graph keeps only the input of each transformer block, where it does. */
+  readonly gradCheckpointing?: boolean;
   /** Whether the training and optimizer graphs need the library of `src/kernels`, and its precision. */
   readonly kernelPrecision?: KernelPrecision;
   readonly parameters: readonly ManifestParameter[];

@@ -87,8 +87,9 @@ export async function benchmarkStep(
     } finally {
       trainer.release();
     }
-    const { kept } = manifest;
-    const graph = trainingGraph(model, manifest.batchSize, { ...options.artifacts, kept });
+    const { kept, predicted } = manifest;
+    const once = { ...options.artifacts, kept, predicted, gradCheckpointing: false };
+    const graph = trainingGraph(model, manifest.batchSize, once);
     const flops = accumIter * matmulFlops(expandDefinitions(graph));
     return {
       manifest,

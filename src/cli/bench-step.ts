@@ -103,6 +103,8 @@ function rowsOf(argv: StepArguments, compute: Compute, result: StepBenchmark): R
     ['batch_size', argv.batchSize],
     ['accum_iter', argv.accumIter],
     ['mask_ratio', argv.maskRatio],
+    ['predict_ratio', argv.predictRatio],
+    ['grad_checkpointing', argv.gradCheckpointing],
     ['precision', compute.kernelPrecision ?? 'fp32'],
     ['compute', compute.description],
     ['threads', argv.threads, argv.threads === 0 ? 'one a core' : String(argv.threads)],

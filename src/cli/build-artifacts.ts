@@ -55,10 +55,9 @@ function portable(argv: Arguments<typeof options>): ArtifactFiles {
       );
     }
   }
-  const { batchSize, maskRatio, normPixLoss, accumIter, kernels } = argv;
+  const { accumIter, kernels } = argv;
   const kernelPrecision = kernels === 'none' ? undefined : kernels;
-  const accumulate = accumIter > 1;
-  return buildArtifacts(modelOf(argv), { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision });
+  return buildArtifacts(modelOf(argv), { ...argv, accumulate: accumIter > 1, kernelPrecision });
 }
 
 function onnxRuntimeTraining(argv: Arguments<typeof options>): ArtifactFiles {

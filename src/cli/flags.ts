@@ -5,8 +5,8 @@ import { UserError } from '../util/errors.js';
 interface Range {
   min?: number;
   max?: number;
-  /** The ends of the range are not part of it. */
-  open?: boolean;
+  /** The ends of the range, or its lower end alone, are not part of it. */
+  open?: boolean | 'min';
 }
 
 export function integer(flag: string, range: Range = {}): (value: unknown) => number | undefined {
@@ -25,11 +25,13 @@ function check(flag: string, value: unknown, range: Range, whole: boolean): numb
     typeof parsed === 'number' &&
     (!whole || Number.isSafeInteger(parsed)) &&
     Number.isFinite(parsed) &&
-    (open ? parsed > min && parsed < max : parsed >= min && parsed <= max);
+    (open ? parsed > min : parsed >= min) &&
+    (open === true ? parsed < max : parsed <= max);
   if (fits) return parsed;
   const kind = whole ? 'a whole number' : 'a number';
   const from = min === Number.NEGATIVE_INFINITY ? '' : open ? ` above ${min}` : ` of at least ${min}`;
-  const to = max === Number.POSITIVE_INFINITY ? '' : `${from && ' and'} ${open ? 'below' : 'at most'} ${max}`;
+  const to =
+    max === Number.POSITIVE_INFINITY ? '' : `${from && ' and'} ${open === true ? 'below' : 'at most'} ${max}`;
   throw new UserError(`--${flag}: expected ${kind}${from}${to}, got ${JSON.stringify(value)}`);
 }
 

@@ -38,10 +38,22 @@ export const modelFlags = {
     requiresArg: true,
     describe: 'Share of patches removed',
   },
+  'predict-ratio': {
+    default: pretrainDefaults.predictRatio,
+    coerce: number('predict-ratio', { min: 0, max: 1, open: 'min' }),
+    requiresArg: true,
+    describe: 'Share of the removed patches that the decoder predicts in training, drawn anew each step',
+  },
   'norm-pix-loss': {
     type: 'boolean',
     default: pretrainDefaults.normPixLoss,
     describe: 'Targets are patches normalised by their own mean and deviation',
+  },
+  'grad-checkpointing': {
+    type: 'boolean',
+    default: pretrainDefaults.gradCheckpointing,
+    describe:
+      'Keep only the input of each transformer block and compute the rest again: less memory, more time',
   },
 } as const satisfies Record<string, Options>;
 

@@ -76,8 +76,7 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
 }
 
 function artifactOptions(options: PretrainOptions, { kernelPrecision }: Compute): ArtifactOptions {
-  const { batchSize, maskRatio, normPixLoss, accumIter } = options;
-  return { batchSize, maskRatio, normPixLoss, accumulate: accumIter > 1, kernelPrecision };
+  return { ...options, accumulate: options.accumIter > 1, kernelPrecision };
 }
 
 /** What `--dry-run` prints. */
@@ -90,11 +89,12 @@ async function printPlan(options: PretrainOptions): Promise<void> {
   const memory = estimateMemory(manifest);
   const { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize } = plan;
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
-  const { patches, kept } = manifest;
+  const { patches, kept, predicted } = manifest;
+  const removed = `${patches - kept} removed${predicted === undefined ? '' : `, ${predicted} of them predicted`}`;
   const rows = [
     ['model', `${options.model}, ${formatInputSize(model)}, patch ${model.patchSize}`],
     ['parameters', `${millions} M`],
-    ['tokens', `${patches} patches an image: ${kept} visible, ${patches - kept} removed`],
+    ['tokens', `${patches} patches an image: ${kept} visible, ${removed}`],
     [
       'memory',
       `about ${formatGiB(memory.totalBytes)}: ${formatGiB(memory.stateBytes)} parameters, gradients and moments, ` +

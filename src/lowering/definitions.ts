@@ -14,11 +14,11 @@ import {
   sub,
 } from '../graph/ops/elementwise.js';
 import { gemm, matMul } from '../graph/ops/linalg.js';
-import { concat, reshape, slice, split, transpose } from '../graph/ops/movement.js';
+import { concat, reshape, split, transpose } from '../graph/ops/movement.js';
 import { layerNormalization, softmax } from '../graph/ops/normalization.js';
 import { reduceLogSumExp, reduceMean, reduceSum, reduceSumSquare } from '../graph/ops/reduction.js';
 import type { OwnOp } from '../graph/own-ops.js';
-import { sizeOf } from '../util/shape.js';
+import { scalarAfter } from './scalar-after.js';
 
 /** The outputs of one of our operators, in operators of ONNX's own domain. */
 export type Definition = (
@@ -43,15 +43,6 @@ function headsOf(qkv: Value): [Value, Value, Value] {
 function joinHeads(parts: readonly Value[]): Value {
   const stacked = parts.map((part) => reshape(part, [1, ...part.shape]));
   return transpose(concat(stacked, 0), [1, 3, 0, 2, 4]);
-}
-
-/**
- * A constant that exists only once `dy` does: value + 0·dy₀. ONNX Runtime runs every node as soon as its inputs are
- * there; what a backward pass computes from forward values alone would run in the forward pass and wait in memory.
- */
-function scalarAfter(dy: Value, value: number): Value {
-  const first = reshape(slice(reshape(dy, [sizeOf(dy.shape)]), 0, 0, 1), []);
-  return shift(scale(first, 0), value);
 }
 
 function sum(...terms: readonly (Value | null | undefined)[]): Value {

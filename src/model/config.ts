@@ -147,3 +147,8 @@ export function patchCount(config: ModelConfig): number {
 export function keptCount(config: ModelConfig, maskRatio: number): number {
   return Math.floor(patchCount(config) * (1 - maskRatio));
 }
+
+/** How many of `removed` patches are predicted: the nearest whole number, at least one. */
+export function predictedCount(removed: number, predictRatio: number): number {
+  return Math.max(1, Math.round(predictRatio * removed));
+}

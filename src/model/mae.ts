@@ -80,6 +80,9 @@ function shufflePositions(table: Value, idsShuffle: Value, count: number): Value
   return gather(reshape(table, table.shape.slice(1)), rows);
 }
 
+/** Is told of each transformer block, x to y, in order. */
+export type OnBlock = (x: Value, y: Value) => void;
+
 /** The encoder on the first K patches. shuffled: uint8 [B, L, P] → latent [B, 1 + K, D]. */
 export function forwardEncoder(
   config: ModelConfig,
@@ -87,24 +90,42 @@ export function forwardEncoder(
   shuffled: Value,
   idsShuffle: Value,
   kept: number,
+  onBlock?: OnBlock,
 ): Value {
   const batch = shuffled.shape[0]!;
   const visible = embedPatches(normalize(slice(shuffled, 1, 0, kept)), p); // [B, K, D]
   const cls = expand(p('cls_token'), [batch, 1, config.embedDim]);
   let x = add(concat([cls, visible], 1), shufflePositions(p('pos_embed'), idsShuffle, kept));
-  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, config.numHeads, config.layerNormEps);
+  for (let i = 0; i < config.depth; i++) {
+    const y = block(x, p, `blocks.${i}`, config.numHeads, config.layerNormEps);
+    onBlock?.(x, y);
+    x = y;
+  }
   return layerNorm(x, p, 'norm', config.layerNormEps);
 }
 
-/** The decoder over all tokens, before its final norm. latent: [B, 1 + K, D] → [B, 1 + L, E]. */
-function forwardDecoder(config: ModelConfig, p: Parameters, latent: Value, idsShuffle: Value): Value {
-  const [batch, patches] = idsShuffle.shape as [number, number];
+/**
+ * The decoder over the class token and the first N patches, before its final norm; those after the K visible ones
+ * are mask tokens. latent: [B, 1 + K, D] → [B, 1 + N, E].
+ */
+function forwardDecoder(
+  config: ModelConfig,
+  p: Parameters,
+  latent: Value,
+  idsShuffle: Value,
+  count: number,
+  onBlock?: OnBlock,
+): Value {
+  const batch = idsShuffle.shape[0]!;
   const embedded = linear(latent, p, 'decoder_embed'); // [B, 1 + K, E]
-  const removed = 1 + patches - embedded.shape[1]!;
-  const masks = expand(p('mask_token'), [batch, removed, config.decoderEmbedDim]);
-  let x = add(concat([embedded, masks], 1), shufflePositions(p('decoder_pos_embed'), idsShuffle, patches));
-  for (let i = 0; i < config.decoderDepth; i++)
-    x = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads, config.layerNormEps);
+  const masked = 1 + count - embedded.shape[1]!;
+  const masks = expand(p('mask_token'), [batch, masked, config.decoderEmbedDim]);
+  let x = add(concat([embedded, masks], 1), shufflePositions(p('decoder_pos_embed'), idsShuffle, count));
+  for (let i = 0; i < config.decoderDepth; i++) {
+    const y = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads, config.layerNormEps);
+    onBlock?.(x, y);
+    x = y;
+  }
   return x;
 }
 
@@ -135,16 +156,32 @@ export interface MaeOptions {
   readonly normPixLoss: boolean;
 }
 
-/** The training loss, a scalar. Only removed patches pass the head, for the loss reads no others. */
-export function maeLoss(config: ModelConfig, p: Parameters, inputs: MaeInputs, options: MaeOptions): Value {
+export interface MaeLossOptions extends MaeOptions {
+  /** How many of the removed patches the decoder and the loss see; all L − K where not given. */
+  readonly predicted?: number | undefined;
+  readonly onBlock?: OnBlock | undefined;
+}
+
+/**
+ * The training loss, a scalar. Only removed patches pass the head, for the loss reads no others. Where not all are
+ * predicted, those that are come first: in a random permutation they are a uniform sample, drawn anew each step. The
+ * decoder gets no token of the rest (Wang et al., "VideoMAE V2: Scaling Video Masked Autoencoders with Dual
+ * Masking", CVPR 2023).
+ */
+export function maeLoss(
+  config: ModelConfig,
+  p: Parameters,
+  inputs: MaeInputs,
+  options: MaeLossOptions,
+): Value {
   const { idsShuffle } = inputs;
-  const { kept } = options;
-  const patches = patchCount(config);
+  const { kept, predicted = patchCount(config) - kept, onBlock } = options;
+  const end = kept + predicted;
   const shuffled = shufflePatches(inputs, config);
-  const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept);
-  const decoded = forwardDecoder(config, p, latent, idsShuffle);
-  const pred = predict(config, p, slice(decoded, 1, 1 + kept, 1 + patches));
-  const target = targets(slice(shuffled, 1, kept, patches), options.normPixLoss);
+  const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept, onBlock);
+  const decoded = forwardDecoder(config, p, latent, idsShuffle, end, onBlock);
+  const pred = predict(config, p, slice(decoded, 1, 1 + kept, 1 + end));
+  const target = targets(slice(shuffled, 1, kept, end), options.normPixLoss);
   return reduceMean(imageLosses(pred, target), [0]);
 }
 
@@ -155,7 +192,8 @@ export function maeEvaluation(config: ModelConfig, p: Parameters, inputs: MaeInp
   const patches = patchCount(config);
   const shuffled = shufflePatches(inputs, config);
   const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept);
-  const pred = predict(config, p, slice(forwardDecoder(config, p, latent, idsShuffle), 1, 1, 1 + patches));
+  const decoded = forwardDecoder(config, p, latent, idsShuffle, patches);
+  const pred = predict(config, p, slice(decoded, 1, 1, 1 + patches));
   const target = targets(slice(shuffled, 1, kept, patches), options.normPixLoss);
   const imageLoss = imageLosses(slice(pred, 1, kept, patches), target);
   return { loss: reduceMean(imageLoss, [0]), imageLoss, pred };

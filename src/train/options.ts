@@ -24,7 +24,11 @@ export interface PretrainOptions {
   minLr: number;
   weightDecay: number;
   maskRatio: number;
+  /** Share of the removed patches that the decoder predicts in training; validation predicts all. */
+  predictRatio: number;
   normPixLoss: boolean;
+  /** Whether a step keeps only the input of each transformer block and computes the rest again: less memory. */
+  gradCheckpointing: boolean;
   /** Largest norm of the gradient; not clipped where not given. */
   clipGrad?: number;
   seed: number;
@@ -61,7 +65,9 @@ export const pretrainDefaults = {
   minLr: 0,
   weightDecay: 0.05,
   maskRatio: 0.75,
+  predictRatio: 1,
   normPixLoss: true,
+  gradCheckpointing: false,
   seed: 0,
   numWorkers: Math.min(8, availableParallelism()),
   threads: 0,

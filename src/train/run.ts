@@ -34,7 +34,11 @@ const freeOptions = new Set<keyof PretrainOptions>([
   'logEvery',
   'device',
   'kernels',
+  'gradCheckpointing',
 ]);
+
+/** What runs from before an option was there computed. */
+const earlierOptions: Readonly<Record<string, unknown>> = { 'predict-ratio': 1 };
 
 export function describeRun(
   options: PretrainOptions,
@@ -98,10 +102,11 @@ export async function findResume(
 /** What differs between two runs that changes what they compute, as `batch-size 64 there, 32 here`. */
 function compareRuns(there: RunConfig, here: RunConfig): string[] {
   const free = new Set([...freeOptions].map(kebabCase));
-  const names = new Set([...Object.keys(there.options), ...Object.keys(here.options)]);
+  const earlier = { ...earlierOptions, ...there.options };
+  const names = new Set([...Object.keys(earlier), ...Object.keys(here.options)]);
   const entries: [string, unknown, unknown][] = [...names]
     .filter((name) => !free.has(name))
-    .map((name) => [name, there.options[name], here.options[name]]);
+    .map((name) => [name, earlier[name], here.options[name]]);
   for (const field of Object.keys(here.model) as (keyof ModelConfig)[]) {
     entries.push([`model ${field}`, there.model[field], here.model[field]]);
   }

@@ -67,6 +67,7 @@ describe('the bytes', () => {
   test.each<[string, Partial<ArtifactOptions>]>([
     ['batch size', { batchSize: 3 }],
     ['mask ratio', { maskRatio: 0.5 }],
+    ['share that is predicted', { predictRatio: 0.5 }],
     ['loss', { normPixLoss: false }],
     ['accumulation', { accumulate: true }],
   ])('differ for another %s', (_, other) => {
@@ -75,6 +76,39 @@ describe('the bytes', () => {
       (o) => buildArtifacts(config, o).files.get(file)!,
     );
     expect(sha256(one!)).not.toBe(sha256(two!));
+  });
+});
+
+describe('the share of the removed patches that is predicted', () => {
+  test.each([undefined, 'fp32', 'bf16'] as const)('of 1 changes no byte, kernels: %s', (kernelPrecision) => {
+    const [whole, one] = [{}, { predictRatio: 1 }].map(
+      (ratio) => buildArtifacts(config, { ...options, ...ratio, kernelPrecision }).files,
+    );
+    expect(one).toEqual(whole);
+  });
+
+  test('is in the manifest as a number of patches, where those are not all', () => {
+    const manifestOf = (predictRatio: number) =>
+      buildArtifacts(config, { ...options, predictRatio }).manifest;
+    expect(manifestOf(1)).not.toHaveProperty('predicted');
+    expect(manifestOf(0.99)).not.toHaveProperty('predicted'); // 11.88 of 12
+    expect(manifestOf(0.5)).toMatchObject({ kept: 4, predicted: 6 });
+    expect(manifestOf(0.01)).toMatchObject({ kept: 4, predicted: 1 });
+  });
+
+  test('leaves the evaluation graph and the optimizer as they are, and takes less memory', () => {
+    const [whole, some] = [1, 0.5].map((predictRatio) =>
+      buildArtifacts(config, { ...options, predictRatio }),
+    );
+    for (const file of ['eval_model.onnx', 'optimizer_model.onnx'])
+      expect(some!.files.get(file), file).toEqual(whole!.files.get(file));
+    expect(some!.manifest.activationBytes).toBeLessThan(whole!.manifest.activationBytes);
+  });
+
+  test.each([0, -0.5, 1.01, Number.NaN])('of %f is the user’s error', (predictRatio) => {
+    const build = () => buildArtifacts(config, { ...options, predictRatio });
+    expect(build).toThrow(UserError);
+    expect(build).toThrow(`--predict-ratio: expected a number above 0 and at most 1, got ${predictRatio}`);
   });
 });
 

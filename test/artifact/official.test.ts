@@ -107,6 +107,14 @@ describe('the files', () => {
     },
   );
 
+  test('a share of the removed patches may be predicted; out of range it is the user’s error', () => {
+    const training = (predictRatio?: number) =>
+      buildOnnxRuntimeTraining(config, { ...options, predictRatio }).get('training_model.onnx');
+    expect(training(1)).toEqual(training());
+    expect(training(0.5)).not.toEqual(training());
+    expect(() => training(0)).toThrow(UserError);
+  });
+
   test('a mask ratio that keeps nothing is the user’s error', () => {
     expect(() => buildOnnxRuntimeTraining(config, { ...options, maskRatio: 0.99 })).toThrow(UserError);
   });

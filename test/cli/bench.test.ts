@@ -25,13 +25,14 @@ const positive = expect.toSatisfy((value) => Number.isFinite(value) && value > 0
 
 test('bench step', async () => {
   const result = await measure(
-    ['step', ...nano, '--steps', '3', '--accum-iter', '2', '--profile'],
+    ['step', ...nano, '--steps', '3', '--accum-iter', '2', '--predict-ratio', '0.5', '--profile'],
     temporary('step'),
   );
   expect(result).toMatchObject({
     model: 'mae_vit_nano_patch8_64',
     batch_size: 2,
     accum_iter: 2,
+    predict_ratio: 0.5,
     steps: 3,
     median_step_seconds: positive,
     min_step_seconds: positive,

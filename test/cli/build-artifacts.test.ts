@@ -26,6 +26,22 @@ test('two processes write the same bytes', async () => {
   expect(filesOf(other)['training_model.onnx']).not.toBe(filesOf(first!)['training_model.onnx']);
 });
 
+test('--predict-ratio: the same with 1 as without, and another training graph alone with less', async () => {
+  const model = 'mae_vit_nano_patch8_64';
+  const flags = ['--batch-size', '2'];
+  for (const more of [[], ['--kernels', 'fp32'], ['--runtime', 'onnxruntime-training']]) {
+    const [whole, one, half] = await Promise.all(
+      [[], ['--predict-ratio', '1'], ['--predict-ratio', '0.5']].map((ratio, i) =>
+        build(model, `predict-${more.at(-1)}-${i}`, ...flags, ...more, ...ratio),
+      ),
+    );
+    const [all, some] = [filesOf(whole!), filesOf(half!)];
+    expect(filesOf(one!)).toEqual(all);
+    const changed = Object.keys(all).filter((name) => some[name] !== all[name]);
+    expect(changed.filter((name) => name !== 'manifest.json')).toEqual(['training_model.onnx']);
+  }
+});
+
 // parameters, fixed positions counted, in millions, as published; and depths
 const presets: Record<string, { millions?: string; depth: number; decoderDepth: number }> = {
   mae_vit_nano_patch8_64: { depth: 6, decoderDepth: 2 },

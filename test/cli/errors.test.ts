@@ -79,6 +79,17 @@ describe('mae pretrain', () => {
       { 'mask-ratio': 0.99 },
       /--mask-ratio: .*removes at least one of 16 patches, got 0\.99/,
     ],
+    [
+      '--predict-ratio 0',
+      { 'predict-ratio': 0 },
+      /^--predict-ratio: expected a number above 0 and at most 1, got 0$/,
+    ],
+    [
+      '--predict-ratio 1.5',
+      { 'predict-ratio': 1.5 },
+      /^--predict-ratio: expected a number above 0 and at most 1, got 1\.5$/,
+    ],
+    ['--predict-ratio most', { 'predict-ratio': 'most' }, /^--predict-ratio: expected a number.*got "most"$/],
     ['--clip-grad 0', { 'clip-grad': 0 }, /^--clip-grad: expected a number above 0, got 0$/],
     ['--num-workers -1', { 'num-workers': -1 }, /^--num-workers: .*got -1$/],
     [

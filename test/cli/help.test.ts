@@ -68,6 +68,7 @@ test('the flags of pretrain and their defaults', async () => {
     'min-lr': '0',
     'weight-decay': '0.05',
     'mask-ratio': '0.75',
+    'predict-ratio': '1',
     'norm-pix-loss': 'true',
     'clip-grad': undefined,
     seed: '0',

@@ -124,6 +124,7 @@ describe('a run', () => {
       'min-lr': 0,
       'weight-decay': 0.05,
       'mask-ratio': 0.75,
+      'predict-ratio': 1,
       'norm-pix-loss': true,
       seed: 0,
       'num-workers': 0,
@@ -333,6 +334,12 @@ describe('--dry-run', () => {
     expect(rows['steps']).toMatch(/^3: 1 an epoch, 3 epochs/);
     expect(rows['schedule']).toMatch(/lr 0\.001, 1 epochs of warm-up/);
     expect(readdirSync(folder)).not.toContain(path.slice(folder.length + 1));
+  });
+
+  test('says how many of the removed patches are predicted, where those are not all', async () => {
+    const args = { ...options, 'output-dir': newRun(), 'predict-ratio': 0.25, 'dry-run': true as const };
+    const { stdout } = await maeOk(pretrainArgs(args));
+    expect(stdout).toMatch(/16 patches an image: 4 visible, 12 removed, 3 of them predicted$/m);
   });
 
   test('counts the parameters of the published large model', async () => {

@@ -120,7 +120,43 @@ def random_images(rng, batch, size):
     return np.clip(np.rint(127 + waves + 12 * rng.standard_normal(waves.shape)), 0, 255).astype(np.uint8)
 
 
-def make_mae(file, *, image_size, patch_size, mask_ratio, norm_pix_loss, batch=3):
+def loss_of_some(model, pixels, noise, predicted):
+    """The loss where the decoder gets and predicts only some of the removed patches, those next in the shuffle.
+
+    transformers' modules with every token in the order of the image: hooks take the other tokens out before the
+    first decoder block and leave zeros for their predictions.
+    """
+    ids_shuffle = torch.argsort(noise, dim=1)
+    batch, patches = ids_shuffle.shape
+    kept = int(patches * (1 - model.config.mask_ratio))
+    present = torch.zeros(batch, patches, dtype=torch.bool)
+    wanted = torch.zeros(batch, patches, dtype=torch.bool)
+    present.scatter_(1, ids_shuffle[:, : kept + predicted], True)
+    wanted.scatter_(1, ids_shuffle[:, kept : kept + predicted], True)
+    tokens = torch.cat([torch.ones(batch, 1, dtype=torch.bool), present], dim=1)  # cls stays
+
+    def drop(_, inputs):
+        return (inputs[0][tokens].view(batch, 1 + kept + predicted, -1), *inputs[1:])
+
+    def put_back(_, __, output):
+        whole = output.new_zeros(batch, 1 + patches, output.shape[-1])
+        whole[tokens] = output.reshape(-1, output.shape[-1])
+        return whole
+
+    hooks = [
+        model.decoder.decoder_layers[0].register_forward_pre_hook(drop),
+        model.decoder.decoder_pred.register_forward_hook(put_back),
+    ]
+    logits = model(pixels, noise=noise).logits
+    for hook in hooks:
+        hook.remove()
+    target = model.patchify(pixels)
+    if model.config.norm_pix_loss:
+        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6) ** 0.5
+    return ((logits - target) ** 2)[wanted].mean()
+
+
+def make_mae(file, *, image_size, patch_size, mask_ratio, norm_pix_loss, predicted, batch=3):
     rng = np.random.default_rng(SEEDS[file])
     config = ViTMAEConfig(
         image_size=image_size, patch_size=patch_size, mask_ratio=mask_ratio, norm_pix_loss=norm_pix_loss,
@@ -161,6 +197,14 @@ def make_mae(file, *, image_size, patch_size, mask_ratio, norm_pix_loss, batch=3
         }
         return tensors
 
+    def run_some():
+        model.double().zero_grad()
+        loss = loss_of_some(model, pixels, noise, predicted)
+        loss.backward()
+        grads = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in model.named_parameters()}
+        named = published_names(grads, config).items()
+        return loss, {f"{n}_grad": f32(g) for n, g in named if not n.endswith("pos_embed")}
+
     single, double = run(torch.float32), run(torch.float64)
     assert double["loss"].dtype == double["blocks.0.attn.qkv.weight_grad"].dtype == torch.float64
     assert all(torch.equal(single[n], double[n].float()) for n in double if f"{n}_grad" in double)
@@ -178,6 +222,11 @@ def make_mae(file, *, image_size, patch_size, mask_ratio, norm_pix_loss, batch=3
         "maskRatio": mask_ratio, "normPixLoss": norm_pix_loss, "mean": MEAN, "std": STD,
         "patches": patches, "kept": int(patches * (1 - mask_ratio)), "loss": double["loss"].item(),
     })
+    whole = loss_of_some(model.double(), pixels, noise, patches - int(patches * (1 - mask_ratio)))
+    assert abs(whole / double["loss"] - 1) < 1e-12, "all of the removed patches: transformers' own loss"
+    loss, gradients = run_some()
+    write_tensors(f"{file}-predicted.safetensors", gradients)
+    write_json(f"{file}-predicted.json", {"predicted": predicted, "loss": loss.item()})
 
 
 # ---- B. ten steps of AdamW ------------------------------------------------------------------------------------
@@ -456,8 +505,8 @@ def make_positions():
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)  # for transformers' own initialisation, all of which is overwritten
-    make_mae("mae-small", image_size=32, patch_size=8, mask_ratio=0.75, norm_pix_loss=True)
-    make_mae("mae-small-plain", image_size=42, patch_size=14, mask_ratio=0.5, norm_pix_loss=False)
+    make_mae("mae-small", image_size=32, patch_size=8, mask_ratio=0.75, norm_pix_loss=True, predicted=5)
+    make_mae("mae-small-plain", image_size=42, patch_size=14, mask_ratio=0.5, norm_pix_loss=False, predicted=1)
     make_adamw()
     make_rules()
     make_schedule()

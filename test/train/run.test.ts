@@ -89,6 +89,7 @@ test.each<[Partial<PretrainOptions>, string]>([
   [{ minLr: 0.1 }, 'min-lr 0 there, 0.1 here'],
   [{ weightDecay: 0.1 }, 'weight-decay 0.05 there, 0.1 here'],
   [{ maskRatio: 0.5 }, 'mask-ratio 0.75 there, 0.5 here'],
+  [{ predictRatio: 0.5 }, 'predict-ratio 1 there, 0.5 here'],
   [{ normPixLoss: false }, 'norm-pix-loss true there, false here'],
   [{ clipGrad: 2 }, 'clip-grad 1 there, 2 here'],
   [{ seed: 1 }, 'seed 0 there, 1 here'],
@@ -96,6 +97,17 @@ test.each<[Partial<PretrainOptions>, string]>([
   const { run, options } = await makeRun();
   const message = await refusal(resume({ ...options, ...change }));
   expect(message).toContain(`${run} holds a different run (${named})`);
+});
+
+test('a run from before there was a --predict-ratio predicted all', async () => {
+  const { run, options } = await makeRun();
+  const path = join(run, 'config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8'));
+  delete config.options['predict-ratio'];
+  writeFileSync(path, JSON.stringify(config));
+  expect(await resume(options)).toBe(join(run, 'checkpoints', 'step-40'));
+  const message = await refusal(resume({ ...options, predictRatio: 0.5 }));
+  expect(message).toContain('predict-ratio 1 there, 0.5 here');
 });
 
 test('another model is another run, by the sizes that differ', async () => {

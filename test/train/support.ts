@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { buildArtifacts } from '../../src/artifact/build.js';
-import type { Manifest } from '../../src/artifact/manifest.js';
+import type { KernelPrecision, Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
@@ -21,9 +21,14 @@ export function temporaryFolder(): string {
 /** Artefacts of the tiny model in a folder of the test. */
 export function tinyArtifacts(
   batchSize: number,
-  { accumulate = false, normPixLoss = true } = {},
+  {
+    accumulate = false,
+    normPixLoss = true,
+    kernelPrecision,
+  }: { accumulate?: boolean; normPixLoss?: boolean; kernelPrecision?: KernelPrecision | undefined } = {},
 ): { folder: string; manifest: Manifest } {
-  const artifacts = buildArtifacts(tinyModel, { batchSize, maskRatio: 0.75, normPixLoss, accumulate });
+  const options = { batchSize, maskRatio: 0.75, normPixLoss, accumulate, kernelPrecision };
+  const artifacts = buildArtifacts(tinyModel, options);
   const folder = temporaryFolder();
   writeArtifacts(artifacts, folder);
   return { folder, manifest: artifacts.manifest };

@@ -5,7 +5,7 @@ import { maeParameters } from '../../model/parameters.js';
 import { encodeModel } from '../../onnx/encode.js';
 import { adamWDefaults } from '../../optim/adamw.js';
 import { sizeOf } from '../../util/shape.js';
-import { checkedKeptCount } from '../build.js';
+import { checkedKeptCount, checkedPredictedCount } from '../build.js';
 import { evalGraph } from '../graphs.js';
 import { evalModelFile, optimizerModelFile, trainingModelFile } from '../manifest.js';
 import type { ChunkedFile } from '../write.js';
@@ -24,6 +24,8 @@ const smallestExternalBytes = 64;
 export interface OnnxRuntimeTrainingOptions {
   readonly batchSize: number;
   readonly maskRatio: number;
+  /** As in `ArtifactOptions`. */
+  readonly predictRatio?: number | undefined;
   readonly normPixLoss: boolean;
   /** Micro-batches in a step. */
   readonly accumIter: number;
@@ -42,9 +44,10 @@ export function buildOnnxRuntimeTraining(
   options: OnnxRuntimeTrainingOptions,
   inlineLimit = largestInlineBytes,
 ): Map<string, Uint8Array | ChunkedFile> {
-  const { batchSize, maskRatio, normPixLoss, accumIter, weightDecay, seed } = options;
+  const { batchSize, maskRatio, predictRatio, normPixLoss, accumIter, weightDecay, seed } = options;
   const kept = checkedKeptCount(config, maskRatio);
-  const training = accumulatingTrainingGraph(config, batchSize, { kept, normPixLoss, accumIter });
+  const predicted = checkedPredictedCount(config, kept, predictRatio);
+  const training = accumulatingTrainingGraph(config, batchSize, { kept, predicted, normPixLoss, accumIter });
   const evaluation = evalGraph(config, batchSize, { kept, normPixLoss });
   return new Map([
     [trainingModelFile, encodeModel(expandDefinitions(training))],

@@ -3,7 +3,7 @@ import { scalarLike } from '../../graph/constant.js';
 import { type Graph, input, sequenceInput } from '../../graph/graph.js';
 import { adamWOptimizer, inPlaceAccumulator } from '../../graph/ops/microsoft.js';
 import type { ModelConfig } from '../../model/config.js';
-import { type MaeOptions, maeInputs, maeLoss } from '../../model/mae.js';
+import { type MaeLossOptions, maeInputs, maeLoss } from '../../model/mae.js';
 import { maeParameters } from '../../model/parameters.js';
 import type { AdamWOptions } from '../../optim/adamw.js';
 import { gradientName, parameterInputs } from '../graphs.js';
@@ -20,7 +20,7 @@ import { gradientName, parameterInputs } from '../graphs.js';
 export function accumulatingTrainingGraph(
   config: ModelConfig,
   batchSize: number,
-  options: MaeOptions & { accumIter: number },
+  options: MaeLossOptions & { accumIter: number },
 ): Graph {
   const specs = maeParameters(config);
   const { values, p } = parameterInputs(specs);
