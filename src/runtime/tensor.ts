@@ -1,4 +1,4 @@
-import koffi, { type KoffiFunc } from 'koffi';
+import koffi from 'koffi';
 import { formatShape, type Shape, sizeOf } from '../util/shape.js';
 import type { OnnxRuntimeApi, Pointer } from './api.js';
 
@@ -17,35 +17,13 @@ export function addressOf(data: HostArray): Pointer {
   return koffi.address(data);
 }
 
-/**
- * A float32 array of zeros that starts at a multiple of 64 bytes, a cache line and an AVX-512 register. A large one
- * lies on huge pages where Linux gives them: AdamW over 112 M parameters takes 60 ms on them, 67 on small ones.
- */
+/** A float32 array of zeros that starts at a multiple of 64 bytes, a cache line and an AVX-512 register. */
 export function alignedFloat32Array(length: number): Float32Array {
-  const isLarge = length * 4 >= 4 * hugePage;
-  const alignment = isLarge ? hugePage : 64;
+  const alignment = 64;
   const buffer = new ArrayBuffer(length * 4 + alignment);
-  const address = koffi.address(new Uint8Array(buffer));
-  const start = (alignment - Number(address % BigInt(alignment))) % alignment;
-  if (isLarge) adviseHugePages(address + BigInt(start), length * 4);
-  return new Float32Array(buffer, start, length);
+  const address = Number(koffi.address(new Uint8Array(buffer)) % BigInt(alignment));
+  return new Float32Array(buffer, (alignment - address) % alignment, length);
 }
-
-const hugePage = 2 ** 21;
-
-/** MADV_HUGEPAGE. Only advice: without it, and on other systems, everything works on small pages. */
-function adviseHugePages(address: Pointer, bytes: number): void {
-  if (process.platform !== 'linux') return;
-  try {
-    const advice = 14;
-    madvise ??= koffi.load(null).func('madvise', 'int', ['uintptr_t', 'size_t', 'int']);
-    madvise(address, bytes, advice);
-  } catch {
-    // a C library without it
-  }
-}
-
-let madvise: KoffiFunc<(address: Pointer, bytes: number, advice: number) => number> | undefined;
 
 /** A tensor over host memory that the caller owns: no copy, and the array lives as long as the tensor. */
 export class Tensor {

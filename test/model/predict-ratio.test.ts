@@ -102,15 +102,15 @@ describe.each(maeGoldens)('%s', (name) => {
   });
 
   test('a patch after those predicted changes nothing', async () => {
-    const given = { ...golden.inputs, ...lossScale };
+    const given: Arrays = { ...golden.inputs, ...lossScale };
     const ids = golden.shuffles.map((shuffle) => [
       ...shuffle.slice(0, kept + predicted),
       ...shuffle.slice(kept + predicted).reverse(),
     ]);
-    const reversed = { ...given, ids_shuffle: BigInt64Array.from(ids.flat(), BigInt) };
+    const reversed: Arrays = { ...given, ids_shuffle: BigInt64Array.from(ids.flat(), BigInt) };
     const [first, second] = [await runGraph(runtime, graph, given), await runGraph(runtime, graph, reversed)];
     expect(second).toEqual(first);
-    expect(reversed.ids_shuffle).not.toEqual(given['ids_shuffle']);
+    expect(reversed['ids_shuffle']).not.toEqual(given['ids_shuffle']);
   });
 
   test('the evaluation graph takes no notice', () => {
