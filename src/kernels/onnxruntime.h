@@ -1,5 +1,5 @@
 // The part of ONNX Runtime's C ABI that a library of custom operators needs, declared by hand: nothing to download,
-// and one binary for every version from 1.20 on. Names, positions in `struct OrtApi` and the layout of OrtCustomOp
+// and one binary for every version from 1.17 on. Names, positions in `struct OrtApi` and the layout of OrtCustomOp
 // are those of onnxruntime_c_api.h; neither ever changes, later versions only append.
 #pragma once
 
@@ -17,7 +17,7 @@ struct CustomOpDomain;
 struct TypeAndShape;
 struct Allocator;
 
-constexpr uint32_t api_version = 20;
+constexpr uint32_t api_version = 17;
 constexpr int element_float = 1;
 constexpr int element_bfloat16 = 16;
 
