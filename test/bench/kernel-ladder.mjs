@@ -1,0 +1,102 @@
+/**
+ * What each kernel brings alone: a ViT step with one family of kernels, all else in ONNX Runtime's own operators.
+ *
+ *   node test/bench/kernel-ladder.mjs [--model NAME] [--batch-size B] [--steps N]
+ *
+ * Prints a Markdown table. Every row is measured in turns with the row that has none.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildArtifacts } from '../../dist/artifact/build.js';
+import { trainingGraph } from '../../dist/artifact/graphs.js';
+import { optimizerModelFile, trainingModelFile } from '../../dist/artifact/manifest.js';
+import { writeArtifacts } from '../../dist/artifact/write.js';
+import { expandDefinitions } from '../../dist/lowering/expand.js';
+import { fuseForKernels } from '../../dist/lowering/fuse.js';
+import { loadModelConfig } from '../../dist/model/presets.js';
+import { encodeModel } from '../../dist/onnx/encode.js';
+import { findKernels } from '../../dist/runtime/kernels.js';
+import { Runtime } from '../../dist/runtime/runtime.js';
+import { ModelState } from '../../dist/train/model-state.js';
+import { Trainer } from '../../dist/train/trainer.js';
+import { RandomStream } from '../../dist/util/random.js';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'mae_vit_base_patch16' },
+    'batch-size': { type: 'string', default: '8' },
+    steps: { type: 'string', default: '3' },
+  },
+});
+const config = loadModelConfig(values.model);
+const batchSize = Number(values['batch-size']);
+const kernels = findKernels();
+if (!('path' in kernels)) throw new Error(`no kernels: ${kernels.reason}`);
+
+const families = {
+  none: [],
+  'matrix products, float32': ['FusedGemm'],
+  'matrix products, bfloat16': ['FusedGemm'],
+  attention: ['Attention', 'AttentionGrad'],
+  'layer norm': ['FusedLayerNormalization', 'LayerNormalizationGrad'],
+  'GELU backward': ['GeluGrad'],
+  'sums: bias gradients, gradient norm': ['ColumnSums', 'SumOfSquares'],
+  AdamW: ['AdamW'],
+};
+
+const options = { batchSize, maskRatio: 0.75, normPixLoss: true, accumulate: false };
+const { height, width } = { height: config.inputSize, width: config.inputSize };
+
+/** Median seconds of forward and backward, and of the optimizer. */
+async function measure(name, ops) {
+  const portable = buildArtifacts(config, options);
+  const withAdamW = ops.includes('AdamW')
+    ? buildArtifacts(config, { ...options, kernelPrecision: 'fp32' })
+    : portable;
+  const { kept, patches } = portable.manifest;
+  const graph = trainingGraph(config, batchSize, { kept, normPixLoss: true, accumulate: false });
+  const fused = ops.length === 0 ? graph : fuseForKernels(graph, { bfloat16: name.endsWith('bfloat16') });
+  const files = new Map(portable.files)
+    .set(trainingModelFile, encodeModel(expandDefinitions(fused, new Set(ops))))
+    .set(optimizerModelFile, withAdamW.files.get(optimizerModelFile));
+  const folder = mkdtempSync(join(tmpdir(), 'mae-ladder-'));
+  const runtime = new Runtime({ kernelsPath: kernels.path });
+  try {
+    writeArtifacts({ files }, folder);
+    const state = new ModelState(withAdamW.manifest);
+    state.initialize(0);
+    const trainer = new Trainer(runtime, folder, state);
+    const random = new RandomStream(0, 'sample');
+    const images = Uint8Array.from({ length: batchSize * height * width * 3 }, () => random.int(256));
+    const ids = Array.from({ length: batchSize }, () => [...random.permutation(patches)]).flat();
+    const idsShuffle = BigInt64Array.from(ids, BigInt);
+    const seconds = [];
+    for (let step = 1; step <= Number(values.steps) + 1; step++) {
+      const start = performance.now();
+      await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
+      const middle = performance.now();
+      await trainer.update(step, { learningRate: 1e-4, weightDecay: 0.05 });
+      if (step > 1) seconds.push([(middle - start) / 1000, (performance.now() - middle) / 1000]);
+    }
+    trainer.release();
+    return seconds;
+  } finally {
+    runtime.release();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+console.log('| kernels | forward and backward, s | AdamW, s | step, s | saved, ms |');
+console.log('|---|---|---|---|---|');
+for (const [name, ops] of Object.entries(families)) {
+  const [plain, with_] = [await measure('none', []), ops.length === 0 ? [] : await measure(name, ops)];
+  const used = ops.length === 0 ? plain : with_;
+  const [forwardBackward, optimizer] = [0, 1].map((part) => median(used.map((each) => each[part])));
+  const total = (all) => median(all.map(([a, b]) => a + b));
+  const saved = ops.length === 0 ? '' : ((total(plain) - total(used)) * 1000).toFixed(0);
+  const cells = [forwardBackward, optimizer, total(used)].map((number) => number.toFixed(3));
+  console.log(`| ${name} | ${cells.join(' | ')} | ${saved} |`);
+}
