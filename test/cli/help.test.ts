@@ -70,6 +70,7 @@ test('the flags of pretrain and their defaults', async () => {
     'mask-ratio': '0.75',
     'predict-ratio': '1',
     'norm-pix-loss': 'true',
+    'grad-checkpointing': 'false',
     'clip-grad': undefined,
     seed: '0',
     'num-workers': 'one a core, at most 8',

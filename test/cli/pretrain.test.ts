@@ -133,7 +133,10 @@ describe('a run', () => {
       'save-every': 1,
       keep: 3,
       'log-every': 1,
+      'grad-checkpointing': false,
       device: 'cpu',
+      precision: 'auto',
+      kernels: true,
     });
   });
 

@@ -19,6 +19,7 @@ import safetensors
 import torch
 import transformers
 from safetensors.numpy import save
+from predicted_loss import loss_of_some
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 from transformers.models.vit_mae.modeling_vit_mae import ViTMAEEmbeddings
 
@@ -118,42 +119,6 @@ def random_images(rng, batch, size):
         fx, fy, phase = rng.uniform(-2, 2), rng.uniform(-2, 2), rng.uniform(0, 2 * np.pi)
         waves[b, :, :, c] += 35 * np.sin(2 * np.pi * (fx * x + fy * y) + phase)
     return np.clip(np.rint(127 + waves + 12 * rng.standard_normal(waves.shape)), 0, 255).astype(np.uint8)
-
-
-def loss_of_some(model, pixels, noise, predicted):
-    """The loss where the decoder gets and predicts only some of the removed patches, those next in the shuffle.
-
-    transformers' modules with every token in the order of the image: hooks take the other tokens out before the
-    first decoder block and leave zeros for their predictions.
-    """
-    ids_shuffle = torch.argsort(noise, dim=1)
-    batch, patches = ids_shuffle.shape
-    kept = int(patches * (1 - model.config.mask_ratio))
-    present = torch.zeros(batch, patches, dtype=torch.bool)
-    wanted = torch.zeros(batch, patches, dtype=torch.bool)
-    present.scatter_(1, ids_shuffle[:, : kept + predicted], True)
-    wanted.scatter_(1, ids_shuffle[:, kept : kept + predicted], True)
-    tokens = torch.cat([torch.ones(batch, 1, dtype=torch.bool), present], dim=1)  # cls stays
-
-    def drop(_, inputs):
-        return (inputs[0][tokens].view(batch, 1 + kept + predicted, -1), *inputs[1:])
-
-    def put_back(_, __, output):
-        whole = output.new_zeros(batch, 1 + patches, output.shape[-1])
-        whole[tokens] = output.reshape(-1, output.shape[-1])
-        return whole
-
-    hooks = [
-        model.decoder.decoder_layers[0].register_forward_pre_hook(drop),
-        model.decoder.decoder_pred.register_forward_hook(put_back),
-    ]
-    logits = model(pixels, noise=noise).logits
-    for hook in hooks:
-        hook.remove()
-    target = model.patchify(pixels)
-    if model.config.norm_pix_loss:
-        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6) ** 0.5
-    return ((logits - target) ** 2)[wanted].mean()
 
 
 def make_mae(file, *, image_size, patch_size, mask_ratio, norm_pix_loss, predicted, batch=3):

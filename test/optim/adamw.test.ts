@@ -1,5 +1,6 @@
 /** The optimizer graph against ten steps of torch.optim.AdamW in float64: `test/goldens/adamw`. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { expandDefinitions } from '../../src/lowering/expand.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { type AdamWScalars, adamWGraph, adamWScalarNames, adamWScalars } from '../../src/optim/adamw.js';
 import { Runtime } from '../../src/runtime/runtime.js';
@@ -42,7 +43,7 @@ afterAll(() => runtime.release());
 
 /** A bound optimizer over one group; outputs share the memory of inputs where `inPlace`. */
 function optimizerOf(size: number, inPlace: boolean) {
-  const session = runtime.createSession(encodeModel(adamWGraph(size, options)));
+  const session = runtime.createSession(encodeModel(expandDefinitions(adamWGraph(size, options))));
   const vector = () => alignedFloat32Array(size);
   const state = { param: vector(), grad: vector(), exp_avg: vector(), exp_avg_sq: vector() };
   const updated = inPlace
