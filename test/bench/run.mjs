@@ -7,7 +7,7 @@
  *   --data-path DIR            data: a folder with class sub-folders (default: sample images)
  *   --seconds S                data: of one turn (default 10)
  *   --repeats R                turns of each (default 3)
- *   --ours "FLAGS"             step: more flags for `mae bench step`, such as "--precision fp32"
+ *   --ours="FLAGS"            step: more flags for `mae bench step`, such as "--precision fp32"
  *   --markdown FILE            also writes the table there
  *
  * Turns alternate (A B C A B C …), so that what slows down the machine for a minute slows down all of them. The table
