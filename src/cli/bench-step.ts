@@ -56,7 +56,7 @@ export async function run(argv: StepArguments): Promise<void> {
     const runtime = { threads, kernelsPath: compute.kernels?.path };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
-      ({ manifest }) => checkMemory(estimateMemory(manifest), argv.batchSize),
+      ({ manifest }) => checkMemory(estimateMemory(manifest), argv),
     );
   });
   report(rowsOf(argv, compute, result), argv.json);

@@ -61,6 +61,7 @@ function portable(argv: Arguments<typeof options>): ArtifactFiles {
 }
 
 function onnxRuntimeTraining(argv: Arguments<typeof options>): ArtifactFiles {
-  const { seed = pretrainDefaults.seed, weightDecay = 0 } = argv;
+  const { seed = pretrainDefaults.seed, weightDecay = 0, gradCheckpointing } = argv;
+  if (gradCheckpointing) throw new UserError('--grad-checkpointing: expected with --runtime portable only');
   return { files: buildOnnxRuntimeTraining(modelOf(argv), { ...argv, seed, weightDecay }) };
 }

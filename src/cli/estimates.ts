@@ -30,7 +30,10 @@ export function availableMemory(): number {
 }
 
 /** A UserError where the estimate says that a run cannot fit. */
-export function checkMemory(estimate: MemoryEstimate, batchSize: number): void {
+export function checkMemory(
+  estimate: MemoryEstimate,
+  { batchSize, gradCheckpointing }: { batchSize: number; gradCheckpointing: boolean },
+): void {
   const available = availableMemory();
   if (estimate.totalBytes <= available) return;
   const fits = Math.floor(
@@ -40,9 +43,10 @@ export function checkMemory(estimate: MemoryEstimate, batchSize: number): void {
     fits >= 1
       ? `--batch-size ${fits} would fit (--accum-iter keeps the effective batch)`
       : 'use a smaller --model or a machine with more';
+  const less = gradCheckpointing ? '' : ', or try --grad-checkpointing';
   throw new UserError(
     `memory: expected at most ${formatGiB(available)}, the memory of this machine, but batch size ${batchSize} ` +
-      `needs about ${formatGiB(estimate.totalBytes)}; ${remedy}`,
+      `needs about ${formatGiB(estimate.totalBytes)}; ${remedy}${less}`,
   );
 }
 

@@ -32,7 +32,7 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   const compute = chooseCompute(options);
   const artifacts = buildArtifacts(model, artifactOptions(options, compute));
   const { manifest } = artifacts;
-  checkMemory(estimateMemory(manifest), options.batchSize);
+  checkMemory(estimateMemory(manifest), options);
   const trainImages = await openImageFolder(options.dataPath);
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
@@ -114,5 +114,5 @@ async function printPlan(options: PretrainOptions): Promise<void> {
     }),
   ];
   for (const [name, value] of rows) console.log(`${name!.padEnd(12)}${value}`);
-  checkMemory(memory, options.batchSize);
+  checkMemory(memory, options);
 }

@@ -1,25 +1,27 @@
 // c = alpha · op(a) · op(b) + bias + addend, after Goto and van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication" (2008).
 //
-// k is cut into slices. A parallel run packs one slice and multiplies the one before it, so that some threads wait
-// for memory while others compute. A task that multiplies owns some panels of one operand, the outer one, and meets
-// them with a chunk of the panels of the other, the inner one; all tasks of a chunk come together, so that it stays
-// in each core's second-level cache. The last slice's tiles go through bias, addend and GELU on their way to c.
+// k is cut into slices. Of one operand, the inner one, a slice is packed for all threads; meanwhile the slice before
+// it is multiplied. For that, blocks of panels of the other operand, the outer one, are packed by the thread that
+// multiplies them and never leave its cache. The last slice's tiles go through bias, addend and GELU on their way to c.
 //
-// An outer operand that is needed for one chunk only and lies along k is packed by the task that multiplies it, and
-// never leaves its cache. One that lies across k would be read there in short pieces of its rows, which memory
-// answers at a third of its speed, so it is packed a slice ahead, in whole rows, like the inner one.
+// All of this is one parallel run, whose tasks, the lanes, claim pieces of the work one by one: to wake threads for
+// each slice, and to wait for them, took up to a tenth of the time.
+#include <sched.h>
+
 #include "dispatch.h"
 #include "gemm_micro.h"
 
 namespace mae::MAE_ISA {
 namespace {
 
-constexpr int64_t kGroups = 16;            // of the outer operand's panels: the tasks that multiply a slice
-constexpr int64_t kSlots = 16;             // tasks that can have scratch memory at a time
+constexpr int64_t kLanes = 16;             // tasks of the one parallel run, each with scratch memory of its own
+constexpr int64_t kBlocks = 16;            // of the outer operand's panels, at least, where there are so many
+constexpr int64_t kLeastPanels = 2;        // of a block that is read across k, or meets more than its cache holds
 constexpr int64_t kSmall = 1 << 16;        // m·n·k below which no second thread is worth waking
-constexpr int64_t kPackBytes = 1 << 17;    // of an operand, about, that one task packs
-constexpr int64_t kChunkBytes = 3 << 18;   // of the inner operand that tasks find in their second-level cache
+constexpr int64_t kPackBytes = 1 << 17;    // of the inner operand, about, that are packed at a time
+constexpr int64_t kBlockBytes = 1 << 18;   // of a packed block, which stays in a second-level cache
+constexpr int64_t kChunkBytes = 1 << 20;   // of the inner operand that a block meets while they stay there too
 constexpr int64_t kLargeResult = 1 << 20;  // bytes of c that no cache keeps until they are read
 
 // Writes past the caches: memory need not be read before, as it is for a line that enters a cache.
@@ -73,98 +75,111 @@ class BlockedProduct {
     inner_width_ = a_outer_ ? Kernel::PackB::width : Kernel::PackA::width;
 
     units_ = round_up(divide_up(gemm.k, Form::k), Kernel::unit_multiple);
-    slices_ = units_ <= Kernel::units_unsliced ? 1 : divide_up(units_, Kernel::units_in_cache);
+    slices_ = larger(1, divide_up(units_, Kernel::units_in_slice));
     slice_units_ = round_up(divide_up(units_, slices_), Kernel::unit_multiple);
 
     small_ = gemm.m * gemm.n * gemm.k < kSmall;
-    groups_ = small_ ? 1 : smaller(outer_panels_, kGroups);
+    const int64_t panel_bytes = outer_width_ * slice_units_ * sizeof(Unit);
     chunks_ = larger(1, divide_up(inner_panels_ * inner_width_ * slice_units_ * sizeof(Unit), kChunkBytes));
-    outer_ahead_ = chunks_ > 1 || !outer().k_contiguous;
+    const int64_t least = chunks_ > 1 || !outer().k_contiguous ? kLeastPanels : 1;
+    const int64_t block_panels =
+        larger(1, smaller(larger(outer_panels_ / kBlocks, least), kBlockBytes / larger(1, panel_bytes)));
+    blocks_ = divide_up(outer_panels_, block_panels);
+    packs_ = parts(inner(), inner_panels_);
+    lanes_ = small_ ? 1 : smaller(kLanes, larger(packs_, blocks_));
 
     inner_bytes_ = slice_bytes(inner_panels_ * inner_width_);
-    outer_bytes_ = outer_ahead_ ? slice_bytes(outer_panels_ * outer_width_) : 0;
+    block_bytes_ = slice_bytes(divide_up(outer_panels_, blocks_) * outer_width_);
+    own_bytes_ = slices_ == 1 ? divide_up(inner_panels_, chunks_) * kTile * sizeof(float) : 0;
     sums_bytes_ = slices_ == 1 ? 0 : outer_panels_ * inner_panels_ * kTile * sizeof(float);
-    slots_ = outer_ahead_ ? 0 : smaller(groups_, kSlots);
-    block_bytes_ = slice_bytes(divide_up(outer_panels_, groups_) * outer_width_);
   }
 
-  // Two slices of the operands: one that is packed, and one that is multiplied.
-  size_t workspace() const { return 2 * (inner_bytes_ + outer_bytes_) + sums_bytes_ + slots_ * block_bytes_; }
+  // Two slices of the inner operand: one that is packed, and one that is multiplied.
+  size_t workspace() const { return inner_buffers() * inner_bytes_ + sums_bytes_ + lanes_ * lane_bytes(); }
 
   void run(void* workspace, const Parallel& parallel) {
     inner_ = static_cast<char*>(workspace);
-    outer_ = inner_ + 2 * inner_bytes_;
-    sums_ = reinterpret_cast<float*>(outer_ + 2 * outer_bytes_);
-    blocks_ = outer_ + 2 * outer_bytes_ + sums_bytes_;
-    const int64_t inner_parts = parts(inner(), inner_panels_);
-    const int64_t all_parts = inner_parts + (outer_ahead_ ? parts(outer(), outer_panels_) : 0);
-    for (int64_t slice = 0; slice <= slices_; slice++) {
-      const int64_t packs = slice < slices_ ? all_parts : 0, products = slice > 0 ? chunks_ * groups_ : 0;
-      const int64_t tasks = packs + products;
-      each(tasks, parallel, [&](int64_t task) {
-        // The two kinds take turns, each in its order.
-        const int64_t pack = task * packs / tasks;
-        if ((task + 1) * packs / tasks == pack)
-          multiply(task - pack, slice - 1);
-        else if (pack < inner_parts)
-          pack_part(!a_outer_, inner_panels_, slice, pack, inner_parts, buffer(inner_, inner_bytes_, slice));
-        else
-          pack_part(a_outer_, outer_panels_, slice, pack - inner_parts, all_parts - inner_parts,
-                    buffer(outer_, outer_bytes_, slice));
-      });
-    }
+    sums_ = reinterpret_cast<float*>(inner_ + inner_buffers() * inner_bytes_);
+    scratch_ = inner_ + inner_buffers() * inner_bytes_ + sums_bytes_;
+    if (lanes_ == 1)
+      lane();
+    else
+      for_tasks(parallel, lanes_, [&](int64_t) { lane(); });
   }
 
  private:
   static constexpr int64_t kTile = Kernel::PackA::width * Kernel::PackB::width;
 
-  template <class Body>
-  void each(int64_t tasks, const Parallel& parallel, Body body) {
-    if (small_ || tasks == 1)
-      for (int64_t task = 0; task < tasks; task++) body(task);
-    else
-      for_tasks(parallel, tasks, body);
+  // Pieces of work are numbered in an order in which they can be done. A phase packs a slice and multiplies the one
+  // before it.
+  struct Piece {
+    int64_t phase_first, slice, task;  // the task of packing or multiplying the slice
+    bool packs;
+  };
+  int64_t pieces() const { return slices_ * (packs_ + blocks_); }
+  Piece piece(int64_t number) const {
+    if (number < packs_) return {0, 0, number, true};
+    const int64_t phase = (number - packs_) / (packs_ + blocks_) + 1;
+    const int64_t phase_first = packs_ + (phase - 1) * (packs_ + blocks_);
+    const int64_t packs = phase < slices_ ? packs_ : 0, tasks = packs + blocks_, at = number - phase_first;
+    // The two kinds take turns, each in its order.
+    const int64_t pack = at * packs / tasks;
+    if ((at + 1) * packs / tasks != pack) return {phase_first, phase, pack, true};
+    return {phase_first, phase - 1, at - pack, false};
   }
+  int64_t claim() { return __atomic_fetch_add(&claimed_, 1, __ATOMIC_RELAXED); }
 
-  // The lowest free slot, so that few threads share little memory, which stays in their caches.
-  int take_slot() {
-    uint32_t taken = __atomic_load_n(&slots_taken_, __ATOMIC_RELAXED);
-    for (;;) {
-      const int slot = __builtin_ctz(~taken);
-      if (slot >= slots_)
-        taken = __atomic_load_n(&slots_taken_, __ATOMIC_RELAXED);
-      else if (__atomic_compare_exchange_n(&slots_taken_, &taken, taken | 1u << slot, true, __ATOMIC_ACQUIRE,
-                                           __ATOMIC_RELAXED))
-        return slot;
+  // Works until all is claimed. Who begins takes the lowest scratch memory: few threads share little of it.
+  void lane() {
+    int64_t number = claim();
+    if (number >= pieces()) return;
+    char* const own = scratch_ + __atomic_fetch_add(&lanes_begun_, 1, __ATOMIC_RELAXED) * lane_bytes();
+    for (; number < pieces(); number = claim()) {
+      const Piece now = piece(number);
+      wait_for(now.phase_first);
+      if (now.packs)
+        pack_inner(now.slice, now.task);
+      else
+        multiply(now.task, now.slice, reinterpret_cast<Unit*>(own), reinterpret_cast<float*>(own + block_bytes_));
+      __atomic_fetch_add(&finished_, 1, __ATOMIC_RELEASE);
     }
   }
-  void give_slot(int slot) { __atomic_fetch_and(&slots_taken_, ~(1u << slot), __ATOMIC_RELEASE); }
+
+  // Until that many pieces are done. Whoever has claimed them is running, so it is not for long.
+  void wait_for(int64_t count) const {
+    for (int spin = 0; __atomic_load_n(&finished_, __ATOMIC_ACQUIRE) < count; spin += spin <= 10000) {
+      if (spin > 10000) sched_yield();
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  }
 
   const Operand& inner() const { return a_outer_ ? b_ : a_; }
   const Operand& outer() const { return a_outer_ ? a_ : b_; }
   int64_t units_of(int64_t slice) const { return smaller(slice_units_, units_ - slice * slice_units_); }
   size_t slice_bytes(int64_t vectors) const { return round_up(vectors * slice_units_ * sizeof(Unit), 64); }
-  static Unit* buffer(char* buffers, size_t bytes, int64_t slice) {
-    return reinterpret_cast<Unit*>(buffers + slice % 2 * bytes);
-  }
+  size_t lane_bytes() const { return block_bytes_ + own_bytes_; }
+  int64_t inner_buffers() const { return smaller(slices_, 2); }
+  Unit* packed_inner(int64_t slice) const { return reinterpret_cast<Unit*>(inner_ + slice % 2 * inner_bytes_); }
+  int64_t block_first(int64_t block) const { return outer_panels_ * block / blocks_; }
 
-  // How many tasks pack one slice of an operand: some of its rows in memory each.
+  // How many pieces of work pack one slice of an operand: some of its rows in memory each.
   int64_t parts(const Operand& operand, int64_t panels) const {
     const int64_t bytes = operand.size * slice_units_ * Form::k * bytes_of(operand.data.type);
     return larger(1, smaller(bytes / kPackBytes, operand.k_contiguous ? panels : divide_up(slice_units_, 16)));
   }
-  void pack_part(bool is_a, int64_t panels, int64_t slice, int64_t part, int64_t parts, Unit* packed) const {
+  void pack_inner(int64_t slice, int64_t part) const {
     const int64_t units = units_of(slice), squares = divide_up(units, 16);
-    const int64_t width = is_a ? Kernel::PackA::width : Kernel::PackB::width;
-    Region region{0, panels, slice * slice_units_ * Form::k, units, 0, units};
-    if ((is_a ? a_ : b_).k_contiguous) {
-      region.first = panels * part / parts;
-      region.last = panels * (part + 1) / parts;
+    Region region{0, inner_panels_, slice * slice_units_ * Form::k, units, 0, units};
+    if (inner().k_contiguous) {
+      region.first = inner_panels_ * part / packs_;
+      region.last = inner_panels_ * (part + 1) / packs_;
     } else {
-      region.begin = smaller(units, squares * part / parts * 16);
-      region.end = smaller(units, squares * (part + 1) / parts * 16);
+      region.begin = smaller(units, squares * part / packs_ * 16);
+      region.end = smaller(units, squares * (part + 1) / packs_ * 16);
     }
-    pack_panels(is_a, region, packed + region.first * width * units);
+    pack_panels(!a_outer_, region, packed_inner(slice) + region.first * inner_width_ * units);
   }
   void pack_panels(bool is_a, const Region& region, Unit* packed) const {
     if (is_a)
@@ -173,39 +188,37 @@ class BlockedProduct {
       pack<Form, typename Kernel::PackB>(b_, region, packed);
   }
 
-  // A group of the outer operand's panels with a chunk of the inner one's, over one slice of k.
-  void multiply(int64_t task, int64_t slice) {
-    const int64_t chunk = task / groups_, group = task % groups_, units = units_of(slice);
-    const int64_t first = outer_panels_ * group / groups_, last = outer_panels_ * (group + 1) / groups_;
-    const int64_t chunk_first = inner_panels_ * chunk / chunks_, chunk_last = inner_panels_ * (chunk + 1) / chunks_;
-    if (outer_ahead_)
-      return multiply(first, last, chunk_first, chunk_last, slice,
-                      buffer(outer_, outer_bytes_, slice) + first * outer_width_ * units);
-    const int slot = take_slot();
-    Unit* const block = reinterpret_cast<Unit*>(blocks_ + slot * block_bytes_);
+  // A block of the outer operand's panels with all of the inner one's, over one slice of k, in parts of which a panel
+  // stays in the first-level cache. (With a panel of 48 KiB AMX ran at half the speed.)
+  void multiply(int64_t task, int64_t slice, Unit* block, float* own_sums) const {
+    const int64_t first = block_first(task), last = block_first(task + 1), units = units_of(slice);
     pack_panels(a_outer_, {first, last, slice * slice_units_ * Form::k, units, 0, units}, block);
-    multiply(first, last, chunk_first, chunk_last, slice, block);
-    give_slot(slot);
-  }
-
-  void multiply(int64_t first, int64_t last, int64_t chunk_first, int64_t chunk_last, int64_t slice,
-                const Unit* outer_panel) const {
-    const int64_t units = units_of(slice);
-    alignas(64) float only_tile[kTile];
+    const int64_t multiple = Kernel::unit_multiple, steps = units / multiple;
+    const int64_t parts = larger(1, divide_up(units, Kernel::units_in_cache));
     Kernel::begin();
-    for (int64_t outer = first; outer < last; outer++, outer_panel += outer_width_ * units) {
-      const Unit* inner_panel = buffer(inner_, inner_bytes_, slice) + chunk_first * inner_width_ * units;
-      for (int64_t inner = chunk_first; inner < chunk_last; inner++, inner_panel += inner_width_ * units) {
-        float* const tile = slices_ == 1 ? only_tile : sums_ + (outer * inner_panels_ + inner) * kTile;
-        const int64_t row = (a_outer_ ? outer : inner) * Kernel::PackA::width;
-        const int64_t column = (a_outer_ ? inner : outer) * Kernel::PackB::width;
-        const int64_t rows = smaller(Kernel::PackA::width, gemm_.m - row);
-        const int64_t columns = smaller(Kernel::PackB::width, gemm_.n - column);
-        if (a_outer_)
-          Kernel::template multiply<false>(units, outer_panel, inner_panel, tile, slice > 0, rows, columns);
-        else
-          Kernel::template multiply<true>(units, inner_panel, outer_panel, tile, slice > 0, rows, columns);
-        if (slice == slices_ - 1) finish(tile, row, column, rows, columns);
+    for (int64_t chunk = 0; chunk < chunks_; chunk++) {
+      const int64_t chunk_first = inner_panels_ * chunk / chunks_, chunk_last = inner_panels_ * (chunk + 1) / chunks_;
+      for (int64_t outer = first; outer < last; outer++) {
+        for (int64_t part = 0; part < parts; part++) {
+          const int64_t u = steps * part / parts * multiple, u_end = steps * (part + 1) / parts * multiple;
+          const Unit* const outer_panel = block + ((outer - first) * units + u) * outer_width_;
+          const Unit* inner_panel = packed_inner(slice) + (chunk_first * units + u) * inner_width_;
+          for (int64_t inner = chunk_first; inner < chunk_last; inner++, inner_panel += inner_width_ * units) {
+            float* const tile = slices_ > 1 ? sums_ + (outer * inner_panels_ + inner) * kTile
+                                : parts > 1 ? own_sums + (inner - chunk_first) * kTile
+                                            : own_sums;
+            const bool add = slice > 0 || part > 0;
+            const int64_t row = (a_outer_ ? outer : inner) * Kernel::PackA::width;
+            const int64_t column = (a_outer_ ? inner : outer) * Kernel::PackB::width;
+            const int64_t rows = smaller(Kernel::PackA::width, gemm_.m - row);
+            const int64_t columns = smaller(Kernel::PackB::width, gemm_.n - column);
+            if (a_outer_)
+              Kernel::template multiply<false>(u_end - u, outer_panel, inner_panel, tile, add, rows, columns);
+            else
+              Kernel::template multiply<true>(u_end - u, inner_panel, outer_panel, tile, add, rows, columns);
+            if (slice == slices_ - 1 && part == parts - 1) finish(tile, row, column, rows, columns);
+          }
+        }
       }
     }
     Kernel::end();
@@ -263,13 +276,13 @@ class BlockedProduct {
 
   Gemm gemm_;
   Operand a_, b_;
-  bool a_outer_, outer_ahead_, small_;
+  bool a_outer_, small_;
   int64_t outer_panels_, inner_panels_, outer_width_, inner_width_;
-  int64_t units_, slices_, slice_units_, groups_, chunks_, slots_;
-  size_t inner_bytes_, outer_bytes_, sums_bytes_, block_bytes_;
-  char *inner_ = nullptr, *outer_ = nullptr, *blocks_ = nullptr;
+  int64_t units_, slices_, slice_units_, blocks_, chunks_, packs_, lanes_;
+  size_t inner_bytes_, block_bytes_, own_bytes_, sums_bytes_;
+  char *inner_ = nullptr, *scratch_ = nullptr;
   float* sums_ = nullptr;
-  uint32_t slots_taken_ = 0;
+  int64_t claimed_ = 0, finished_ = 0, lanes_begun_ = 0;  // shared by the lanes
 };
 
 // body(BlockedProduct<Kernel>), the kernel that this level has for the kind of product.

@@ -8,8 +8,8 @@ namespace mae::MAE_ISA {
 // A kernel says how panels are packed and multiplies them:
 //   multiply(units, a, b, tile, add, rows, columns)   tile = a·b, or tile += a·b
 // tile: [PackA::width, PackB::width], of which the caller wants `rows` × `columns`. begin() and end() enclose a task's
-// calls. units_in_cache is the length of a slice of k at which a panel stays in the first-level cache; a k of up to
-// units_unsliced is not sliced at all, since to miss that cache costs less than to keep sums in memory.
+// calls. units_in_cache is the length of a part of k at which a panel stays in the first-level cache, or costs less
+// than to add the parts up; units_in_slice that at which a chunk of panels stays in the second-level cache.
 
 #if defined(__AVX512F__)
 constexpr int64_t tile_rows = 14;  // × 2 vectors, of 32 registers
@@ -31,7 +31,7 @@ struct VectorKernel {
   using PackA = UnitMajor<tile_rows>;
   using PackB = UnitMajor<2 * lanes>;
   static constexpr int64_t unit_multiple = 1;
-  static constexpr int64_t units_in_cache = 512, units_unsliced = 800;
+  static constexpr int64_t units_in_cache = 800, units_in_slice = 800;
   static void begin() {}
   static void end() {}
 
@@ -70,7 +70,7 @@ struct TileKernel {
   using PackA = TilesOfA;
   using PackB = TilesOfB;
   static constexpr int64_t unit_multiple = 16;
-  static constexpr int64_t units_in_cache = 256, units_unsliced = 384;
+  static constexpr int64_t units_in_cache = 256, units_in_slice = 512;
 
   static void begin() {
     struct alignas(64) {

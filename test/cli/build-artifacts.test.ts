@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { expect, test } from 'vitest';
-import { maeOk, root } from '../support/cli.js';
+import { maeOk, maeOneLine, root } from '../support/cli.js';
 import { fileFolder, filesOf } from '../support/cli-files.js';
 
 const folder = fileFolder();
@@ -40,6 +40,20 @@ test('--predict-ratio: the same with 1 as without, and another training graph al
     const changed = Object.keys(all).filter((name) => some[name] !== all[name]);
     expect(changed.filter((name) => name !== 'manifest.json')).toEqual(['training_model.onnx']);
   }
+});
+
+test('--grad-checkpointing: another training graph alone, that of mae’s own runtime', async () => {
+  const model = 'mae_vit_nano_patch8_64';
+  const [kept, again] = await Promise.all(
+    [[], ['--grad-checkpointing']].map((flags, i) => build(model, `checkpointing-${i}`, ...flags)),
+  );
+  const [all, some] = [filesOf(kept!), filesOf(again!)];
+  const changed = Object.keys(all).filter((name) => some[name] !== all[name]);
+  expect(changed.sort()).toEqual(['manifest.json', 'training_model.onnx']);
+  const manifest = JSON.parse(readFileSync(join(again!, 'manifest.json'), 'utf8'));
+  expect(manifest.gradCheckpointing).toBe(true);
+  const args = ['--runtime', 'onnxruntime-training', '--grad-checkpointing', '-o', join(folder, 'never')];
+  expect(await maeOneLine(['build-artifacts', ...args])).toMatch(/^--grad-checkpointing: expected with/);
 });
 
 // parameters, fixed positions counted, in millions, as published; and depths

@@ -118,6 +118,7 @@ describe('mae pretrain', () => {
     const [, has, needs] = /expected at most ([\d.]+) GiB.*needs about ([\d.]+) GiB/.exec(message)!;
     expect(Number(needs)).toBeGreaterThan(Number(has));
     expect(message).toMatch(/--batch-size \d+ would fit|smaller --model/);
+    expect(message).toMatch(/, or try --grad-checkpointing$/);
     expect(existsSync(join(options['output-dir'], 'config.json'))).toBe(false);
   });
 
