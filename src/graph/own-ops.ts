@@ -28,7 +28,7 @@ export const neededOutputs: { readonly [K in OwnOp]: number } = {
   Attention: 2,
   AttentionGrad: 1,
   ColumnSums: 1,
-  FusedGemm: 1,
+  FusedGemm: 0,
   FusedLayerNormalization: 3,
   GeluGrad: 1,
   LayerNormalizationGrad: 3,

@@ -147,7 +147,7 @@ class Run {
   void* scratch_ = nullptr;
 };
 
-// a, b, bias?, addend? → c, gelu?
+// a, b, bias?, addend? → c?, gelu?
 void run_gemm(Run& run) {
   const Tensor a = run.input(0), b = run.input(1), bias = run.input(2), addend = run.input(3);
   if (run.failed()) return;
@@ -400,7 +400,7 @@ std::vector<Operator> make_operators() {
     void (*run)(Run&);
     unsigned flexible_inputs, flexible_outputs;
   } rows[] = {
-      {"FusedGemm", 2, 4, 1, 2, run_gemm, 0b0011, 0b11},
+      {"FusedGemm", 2, 4, 0, 2, run_gemm, 0b0011, 0b11},
       {"Attention", 1, 1, 2, 2, run_attention, 0b1, 0b01},
       {"AttentionGrad", 4, 4, 1, 1, run_attention_grad, 0b0111, 0b1},
       {"FusedLayerNormalization", 3, 3, 3, 3, run_layer_norm, 0, 0b001},

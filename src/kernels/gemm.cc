@@ -263,7 +263,7 @@ class BlockedProduct {
         store(tile + in_tile, addend ? value + load(addend + at, part) : value);
       });
     });
-    write(gemm_.c, finished);
+    if (gemm_.c.data) write(gemm_.c, finished);
     if (gemm_.gelu.data)
       write(gemm_.gelu, [=](int64_t in_tile, int64_t, auto) { return gelu_of(load(tile + in_tile)); });
   }

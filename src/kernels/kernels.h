@@ -39,8 +39,8 @@ struct Data {
 enum class Product { f32, bf16 };
 
 // c = alpha · op(a) · op(b) + bias + addend; gelu = GELU(c).  a: [m, k] ([k, m] with trans_a);
-// b: [k, n] ([n, k] with trans_b); bias: [n] or none; addend: [m, n] or none, may be c itself; c: [m, n];
-// gelu: [m, n] or none, erf form. Any of the matrices may be f32 or bf16; bias is f32. Sizes may be 0.
+// b: [k, n] ([n, k] with trans_b); bias: [n] or none; addend: [m, n] or none, may be c itself; c: [m, n] or
+// none; gelu: [m, n] or none, erf form. Any of the matrices may be f32 or bf16; bias is f32. Sizes may be 0.
 struct Gemm {
   int64_t m, n, k;
   bool trans_a = false, trans_b = false;

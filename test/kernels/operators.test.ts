@@ -61,6 +61,16 @@ const gemmCases: Case[] = [
   }),
 );
 
+const geluCases = [false, true].map(
+  (bfloat16): Case => ({
+    op: 'FusedGemm',
+    what: `GELU alone${bfloat16 ? ' bfloat16' : ''}`,
+    inputs: { a: [33, 65], b: [65, 70], bias: [70] },
+    build: (x) => fusedGemm(x('a'), x('b'), { bias: x('bias'), bfloat16 }).slice(1),
+    tolerance: bfloat16 ? 5e-3 : 1e-6,
+  }),
+);
+
 const attentionCases = [
   [2, 5, 3, 8],
   [1, 50, 2, 64],
@@ -145,7 +155,7 @@ const rowCases = rowShapes.flatMap((shape): Case[] => {
   ];
 });
 
-const cases = [...gemmCases, ...attentionCases, ...rowCases];
+const cases = [...gemmCases, ...geluCases, ...attentionCases, ...rowCases];
 
 /** The case's graph, and numbers for its inputs. */
 function problemOf({ inputs, build, positive = [] }: Case): { graph: Graph; arrays: Arrays } {
