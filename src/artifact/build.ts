@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Graph } from '../graph/graph.js';
 import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
+import { type Lacks, lowerForDevice } from '../lowering/for-device.js';
 import { fuseForKernels } from '../lowering/fuse.js';
 import { storeBfloat16 } from '../lowering/store-bfloat16.js';
 import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
@@ -33,6 +34,8 @@ export interface ArtifactOptions {
   readonly gradCheckpointing?: boolean | undefined;
   /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
   readonly kernelPrecision?: KernelPrecision | undefined;
+  /** What the device lacks that runs the graphs; nothing where not given. */
+  readonly lacks?: Lacks | undefined;
 }
 
 export interface Artifacts {
@@ -47,11 +50,12 @@ export interface Artifacts {
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
   const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing, kernelPrecision } =
     options;
+  const { lacks } = options;
   const kept = checkedKeptCount(config, maskRatio);
   const predicted = checkedPredictedCount(config, kept, predictRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
   const lower = (graph: Graph): Graph => {
-    if (kernelPrecision === undefined) return expandDefinitions(graph);
+    if (kernelPrecision === undefined) return lowerForDevice(expandDefinitions(graph), lacks);
     const bfloat16 = kernelPrecision === 'bf16';
     const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
     return bfloat16 ? storeBfloat16(fused) : fused;
@@ -59,7 +63,10 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
   const training = lower(
     trainingGraph(config, batchSize, { kept, predicted, normPixLoss, accumulate, gradCheckpointing }),
   );
-  const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
+  const evaluation = lowerForDevice(
+    expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss })),
+    lacks,
+  );
   const files = new Map([
     [trainingModelFile, encodeModel(training)],
     [evalModelFile, encodeModel(evaluation)],

@@ -5,6 +5,7 @@ const elementBytes: Record<DType, number> = {
   float32: 4,
   bfloat16: 2,
   float64: 8,
+  int32: 4,
   int64: 8,
   uint8: 1,
   bool: 1,

@@ -33,6 +33,8 @@ function numbersOf(type: DType, numbers: readonly number[]): TensorData {
       return Float32Array.from(numbers);
     case 'float64':
       return Float64Array.from(numbers);
+    case 'int32':
+      return Int32Array.from(numbers);
     case 'int64':
       return BigInt64Array.from(numbers, BigInt);
     case 'uint8':

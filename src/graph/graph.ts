@@ -22,10 +22,10 @@ export type Op =
   | GradientOp
   | MicrosoftOp;
 
-export type DType = 'float32' | 'bfloat16' | 'float64' | 'int64' | 'uint8' | 'bool';
+export type DType = 'float32' | 'bfloat16' | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
 
 /** Numbers of a constant, of the typed array that fits its type. */
-export type TensorData = Float32Array | Float64Array | BigInt64Array | Uint8Array;
+export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
 
 export type Attribute = number | string | readonly number[];
 export type Attributes = Readonly<Record<string, Attribute>>;

@@ -20,6 +20,7 @@ const elementType: Record<DType, number> = {
   float32: DataType.FLOAT,
   bfloat16: DataType.BFLOAT16,
   float64: DataType.DOUBLE,
+  int32: DataType.INT32,
   int64: DataType.INT64,
   uint8: DataType.UINT8,
   bool: DataType.BOOL,

@@ -59,4 +59,6 @@ export const movementRules: Rules<MovementOp> = {
     }
     return [dx, null];
   },
+  // comes in after differentiation
+  Where: notDifferentiable,
 };

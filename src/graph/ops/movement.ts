@@ -18,7 +18,8 @@ export type MovementOp =
   | 'Gather'
   | 'ScatterND'
   | 'Expand'
-  | 'Pad';
+  | 'Pad'
+  | 'Where';
 
 function one(
   op: MovementOp,
@@ -120,6 +121,18 @@ export function pad(x: Value, axis: number, before: number, after: number): Valu
   const pads = x.shape.map(() => 0);
   const inputs = [x, intVector([...pads.with(axis, before), ...pads.with(axis, after)])];
   return one('Pad', inputs, {}, x.type, x.shape.with(axis, before + x.shape[axis]! + after));
+}
+
+/** x where the condition holds, y elsewhere. condition: bool; all three broadcast. */
+export function where(condition: Value, x: Value, y: Value): Value {
+  const both = broadcastShapes(x.shape, y.shape);
+  const shape = both && broadcastShapes(condition.shape, both);
+  if (condition.type !== 'bool' || x.type !== y.type || shape === undefined) {
+    throw new RangeError(
+      `Where: expected a bool and two tensors of one type that broadcast, got ${[condition, x, y].map(formatType).join(', ')}`,
+    );
+  }
+  return one('Where', [condition, x, y], {}, x.type, shape);
 }
 
 /** A tensor of zeros, as a broadcast scalar. */
