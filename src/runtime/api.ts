@@ -30,11 +30,14 @@ const functions = {
   SessionGetOutputCount: [31, 's', ['void *', '_Out_ size_t *']],
   SessionGetInputName: [36, 's', ['void *', 'size_t', 'void *', '_Out_ void **']],
   SessionGetOutputName: [37, 's', ['void *', 'size_t', 'void *', '_Out_ void **']],
+  CreateTensorAsOrtValue: [48, 's', ['void *', 'void *', 'size_t', 'int', '_Out_ void **']],
   CreateTensorWithDataAsOrtValue: [
     49,
     's',
     ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', '_Out_ void **'],
   ],
+  GetTensorMutableData: [51, 's', ['void *', '_Out_ void **']],
+  CreateMemoryInfo: [68, 's', ['str', 'int', 'int', 'int', '_Out_ void **']],
   CreateCpuMemoryInfo: [69, 's', ['int', 'int', '_Out_ void **']],
   AllocatorFree: [76, 's', ['void *', 'void *']],
   GetAllocatorWithDefaultOptions: [78, 's', ['_Out_ void **']],
@@ -48,6 +51,8 @@ const functions = {
   GetAvailableProviders: [125, 's', ['_Out_ void **', '_Out_ int *']],
   ReleaseAvailableProviders: [126, 's', ['void *', 'int']],
   AddSessionConfigEntry: [130, 's', ['void *', 'str', 'str']],
+  CreateAllocator: [131, 's', ['void *', 'void *', '_Out_ void **']],
+  ReleaseAllocator: [132, 'v', ['void *']],
   RunWithBinding: [133, 's', ['void *', 'void *', 'void *']],
   CreateIoBinding: [134, 's', ['void *', '_Out_ void **']],
   ReleaseIoBinding: [135, 'v', ['void *']],
@@ -55,6 +60,8 @@ const functions = {
   BindOutput: [137, 's', ['void *', 'str', 'void *']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 's', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 's', ['_Out_ void **']],
+  UpdateCUDAProviderOptions: [206, 's', ['void *', 'str *', 'str *', 'size_t']],
+  ReleaseCUDAProviderOptions: [208, 'v', ['void *']],
   SessionOptionsAppendExecutionProvider: [216, 's', ['void *', 'str', 'void *', 'void *', 'size_t']],
   RegisterCustomOpsLibrary_V2: [228, 's', ['void *', pathType]],
   GetBuildInfoString: [254, 'z', []],
@@ -66,7 +73,7 @@ const returnTypes = { s: 'void *', v: 'void', i: 'int', z: 'str' } as const;
 type NativeFunction = KoffiFunc<(...args: unknown[]) => unknown>;
 
 /** An array passed as it is lives until the call returns; its address alone would not keep it. */
-type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | [unknown];
+type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | string[] | [unknown];
 
 /** An error that ONNX Runtime reported. `code` is its OrtErrorCode. */
 export class OnnxRuntimeError extends Error {

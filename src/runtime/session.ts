@@ -1,17 +1,26 @@
 import koffi from 'koffi';
 import type { OnnxRuntimeApi, Pointer } from './api.js';
-import type { Tensor } from './tensor.js';
+import type { Device } from './device.js';
+import type { BoundTensor } from './tensor.js';
 
 /** A loaded model. Made by `Runtime.createSession`. */
 export class Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   readonly #api: OnnxRuntimeApi;
+  readonly #device: Device;
   readonly #bindings = new Set<Binding>();
   #handle: Pointer | undefined;
 
-  constructor(api: OnnxRuntimeApi, environment: Pointer, options: Pointer, model: Uint8Array) {
+  constructor(
+    api: OnnxRuntimeApi,
+    environment: Pointer,
+    options: Pointer,
+    model: Uint8Array,
+    device: Device,
+  ) {
     this.#api = api;
+    this.#device = device;
     this.#handle = api.create('CreateSessionFromArray', environment, model, model.byteLength, options);
     this.inputNames = this.#names('Input');
     this.outputNames = this.#names('Output');
@@ -23,8 +32,14 @@ export class Session {
   }
 
   /** Every input and output bound to a tensor, once for many runs. An output may share the memory of an input. */
-  bind(inputs: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<string, Tensor>>): Binding {
-    const binding = new Binding(this.#api, this, inputs, outputs, () => this.#bindings.delete(binding));
+  bind(
+    inputs: Readonly<Record<string, BoundTensor>>,
+    outputs: Readonly<Record<string, BoundTensor>>,
+  ): Binding {
+    const binding = new Binding(this.#api, this, inputs, outputs, {
+      readsHost: this.#device.memory === undefined,
+      onRelease: () => this.#bindings.delete(binding),
+    });
     this.#bindings.add(binding);
     return binding;
   }
@@ -62,7 +77,9 @@ export class Session {
 export class Binding {
   readonly #api: OnnxRuntimeApi;
   readonly #session: Session;
-  readonly #tensors: readonly Tensor[];
+  readonly #inputs: Readonly<Record<string, BoundTensor>>;
+  readonly #tensors: readonly BoundTensor[];
+  readonly #readsHost: boolean;
   readonly #onRelease: () => void;
   #handle: Pointer | undefined;
   #running = false;
@@ -70,9 +87,9 @@ export class Binding {
   constructor(
     api: OnnxRuntimeApi,
     session: Session,
-    inputs: Readonly<Record<string, Tensor>>,
-    outputs: Readonly<Record<string, Tensor>>,
-    onRelease: () => void,
+    inputs: Readonly<Record<string, BoundTensor>>,
+    outputs: Readonly<Record<string, BoundTensor>>,
+    { readsHost, onRelease }: { readsHost: boolean; onRelease: () => void },
   ) {
     for (const [side, wanted, given] of [
       ['input', session.inputNames, inputs],
@@ -86,6 +103,8 @@ export class Binding {
     }
     this.#api = api;
     this.#session = session;
+    this.#inputs = inputs;
+    this.#readsHost = readsHost;
     this.#tensors = [...Object.values(inputs), ...Object.values(outputs)];
     this.#onRelease = onRelease;
     this.#handle = api.create('CreateIoBinding', session.handle);
@@ -95,17 +114,37 @@ export class Binding {
       api.call('BindOutput', this.#handle, name, tensor.handle);
   }
 
+  /**
+   * Tells of inputs whose host arrays have changed. A device with memory of its own has copies, made when an input is
+   * bound: they are made anew.
+   */
+  send(...names: readonly string[]): void {
+    if (this.#readsHost) return;
+    const handle = this.#idleHandle();
+    for (const name of names) this.#api.call('BindInput', handle, name, this.#inputs[name]!.handle);
+  }
+
   /** One run, off the event loop. Outputs are in their tensors when the promise resolves. */
   async run(): Promise<void> {
-    if (this.#handle === undefined) throw new Error('Binding: used after release');
-    if (this.#running) throw new Error('Binding: a run is already under way');
-    for (const tensor of this.#tensors) tensor.handle satisfies Pointer;
+    const handle = this.#idleHandle();
     this.#running = true;
     try {
-      await this.#api.callAsync('RunWithBinding', this.#session.handle, null, this.#handle);
+      await this.#api.callAsync('RunWithBinding', this.#session.handle, null, handle);
     } finally {
       this.#running = false;
     }
+  }
+
+  /** One run on this thread. */
+  runSync(): void {
+    this.#api.call('RunWithBinding', this.#session.handle, null, this.#idleHandle());
+  }
+
+  #idleHandle(): Pointer {
+    if (this.#handle === undefined) throw new Error('Binding: used after release');
+    if (this.#running) throw new Error('Binding: a run is already under way');
+    for (const tensor of this.#tensors) tensor.handle satisfies Pointer;
+    return this.#handle;
   }
 
   /** Gives the binding back; the tensors stay the caller's. */

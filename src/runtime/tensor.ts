@@ -25,8 +25,16 @@ export function alignedFloat32Array(length: number): Float32Array {
   return new Float32Array(buffer, (alignment - address) % alignment, length);
 }
 
+/** What a session's inputs and outputs are bound to. */
+export interface BoundTensor {
+  readonly shape: Shape;
+  /** Throws once it is released. */
+  readonly handle: Pointer;
+  release(): void;
+}
+
 /** A tensor over host memory that the caller owns: no copy, and the array lives as long as the tensor. */
-export class Tensor {
+export class Tensor implements BoundTensor {
   readonly data: HostArray;
   readonly shape: Shape;
   readonly #api: OnnxRuntimeApi;

@@ -1,0 +1,111 @@
+import { messageOf, UserError } from '../util/errors.js';
+import type { OnnxRuntimeApi, Pointer } from './api.js';
+
+/** Where graphs run. Nothing above asks which device it is, only for these properties. */
+export interface Device {
+  /** As `--device` takes it: cpu, cuda:0, webgpu. */
+  readonly name: string;
+  /** For people. */
+  readonly description: string;
+  /** Its memory as ONNX Runtime names it; undefined where that is the host's and tensors are read where they are. */
+  readonly memory?: { readonly name: string; readonly id: number };
+  /** Whether tensors may be slices of one arena: pointers are addresses, not handles of buffers. */
+  readonly hasArena: boolean;
+  /** Whether the custom operators of `src/kernels` run there. */
+  readonly hasCustomOperators: boolean;
+  /** What its kernels lack; see `lowering/for-device.ts`. */
+  readonly lacks: { readonly bytes: boolean; readonly int64: boolean; readonly inPlace: boolean };
+  /** Elements that one run of the optimizer takes where it need not fit a processor's cache. */
+  readonly optimizerElements?: number;
+  /** Adds its execution provider to the options of a session; a UserError where it does not start. */
+  append(api: OnnxRuntimeApi, options: Pointer): void;
+  /** What to throw in place of an error that came when a session was made. */
+  explain(error: unknown, api: OnnxRuntimeApi): unknown;
+}
+
+export const cpuDevice: Device = {
+  name: 'cpu',
+  description: 'CPU',
+  hasArena: true,
+  hasCustomOperators: true,
+  lacks: { bytes: false, int64: false, inPlace: false },
+  append() {},
+  explain: (error) => error,
+};
+
+/** A card, as CUDA counts them. */
+export function cudaDevice(index: number): Device {
+  const name = `cuda:${index}`;
+  return {
+    name,
+    description: `CUDA, card ${index}`,
+    memory: { name: 'Cuda', id: index },
+    hasArena: true,
+    hasCustomOperators: false,
+    // its Gemm copies C to the output before it adds the product
+    lacks: { bytes: false, int64: false, inPlace: true },
+    // 64 MiB a tensor: few launches, and temporaries that fit beside the activations
+    optimizerElements: 2 ** 24,
+    append(api, options) {
+      noFallback(api, options);
+      const cuda = api.create('CreateCUDAProviderOptions');
+      try {
+        api.call('UpdateCUDAProviderOptions', cuda, ['device_id'], [String(index)], 1);
+        api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', options, cuda);
+      } finally {
+        api.release('ReleaseCUDAProviderOptions', cuda);
+      }
+    },
+    explain: (error) =>
+      notStarted(name, 'an NVIDIA card with that number and ONNX Runtime’s files for CUDA', error),
+  };
+}
+
+/** The GPU that Dawn, the WebGPU inside ONNX Runtime, prefers: through Vulkan, Metal or Direct3D 12. */
+export function webgpuDevice(adapter?: string): Device {
+  const name = 'webgpu';
+  return {
+    name,
+    description: adapter === undefined ? 'WebGPU' : `WebGPU on ${adapter}`,
+    memory: { name: 'WebGPU_Buf', id: 0 },
+    hasArena: false,
+    hasCustomOperators: false,
+    lacks: { bytes: true, int64: true, inPlace: true },
+    append(api, options) {
+      noFallback(api, options);
+      // the permutation comes as int64: its cast to float32 is a kernel there only with this
+      api.call('AddSessionConfigEntry', options, 'ep.webgpuexecutionprovider.enableInt64', '1');
+      api.call('SessionOptionsAppendExecutionProvider', options, 'WebGPU', null, null, 0);
+    },
+    explain: (error) =>
+      notStarted(
+        name,
+        'a GPU with a driver for Vulkan (Linux), Metal (macOS) or Direct3D 12 (Windows)',
+        error,
+      ),
+  };
+}
+
+/** A node without a kernel there would run on the CPU, with a copy of all that it reads and writes: an error instead. */
+function noFallback(api: OnnxRuntimeApi, options: Pointer): void {
+  api.call('AddSessionConfigEntry', options, 'session.disable_cpu_ep_fallback', '1');
+}
+
+/** An error of the call that adds the provider, for the user; any other as it is. */
+function notStarted(device: string, expected: string, error: unknown): unknown {
+  const message = messageOf(error);
+  if (!/^ONNX Runtime (SessionOptionsAppendExecutionProvider|\w+CUDAProviderOptions)/.test(message))
+    return error;
+  return new UserError(
+    `--device ${device}: expected ${expected}, got: ${withoutPlace(message)}; ` +
+      'mae doctor says what this machine has, --device cpu runs everywhere',
+  );
+}
+
+/** ONNX Runtime's message without the place in its sources: `<file>:<line> <function> <condition> was false. <text>`. */
+function withoutPlace(message: string): string {
+  return message
+    .split('\n')[0]!
+    .replace(/^.* was false\. /, '')
+    .replace(/[.\s]+$/, '');
+}
