@@ -54,6 +54,8 @@ export interface ArenaLayout {
   readonly total: number;
 }
 
+export { firstMicroBatchName } from '../lowering/for-device.js';
+
 export const manifestFile = 'manifest.json';
 export const trainingModelFile = 'training_model.onnx';
 export const evalModelFile = 'eval_model.onnx';

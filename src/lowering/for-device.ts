@@ -13,7 +13,10 @@ export interface Lacks {
   readonly inPlace: boolean;
 }
 
-/** 1 in the first micro-batch of a step, else 0: there `inPlace` is lacking, and gradients are accumulated. */
+/**
+ * An input of the training graph where gradients are accumulated and `inPlace` is lacking: 1 in the first micro-batch of
+ * a step, else 0.
+ */
 export const firstMicroBatchName = 'first_micro_batch';
 
 /** The graph as such a device can run all of it; nothing changes where nothing is lacking. */

@@ -15,7 +15,8 @@ export interface ProviderStart {
  * or broken may end the process that asks.
  */
 export function tryProvider(name: string): ProviderStart {
-  const script = fileURLToPath(new URL('try-provider.js', import.meta.url));
+  // compiled, also where this file is not
+  const script = fileURLToPath(new URL('../../dist/runtime/try-provider.js', import.meta.url));
   const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
     encoding: 'utf8',
     timeout: 60_000,

@@ -69,6 +69,7 @@ export async function pretrain(
     step: position.step,
     total_steps: plan.totalSteps,
     resumed_from: inputs.resumeFrom ?? null,
+    device: runtime.device.description,
     compute: inputs.compute.description,
   });
 
@@ -91,6 +92,7 @@ export async function pretrain(
   let checkpoint = inputs.resumeFrom ?? '';
 
   const save = async () => {
+    trainer.download();
     checkpoint = await saveCheckpoint(options.outputDir, state, position, options.keep);
     savedAt = position.step;
     log.checkpoint({ step: position.step, path: checkpoint });
@@ -162,7 +164,7 @@ export async function pretrain(
         for (let i = 0; i < leftOver; i++) (await nextBatch()).release();
         position = { ...position, epoch: epoch + 1, stepInEpoch: 0, epochLossSum: 0 };
         if (validationImages !== undefined) {
-          evaluator ??= createEvaluator(inputs, state);
+          evaluator ??= createEvaluator(inputs, trainer);
           const result = await validate(evaluator, state, validationImages, options);
           const { loss: validationLoss, images } = result;
           log.validation({
@@ -213,10 +215,10 @@ async function startState(
   return startOfRun;
 }
 
-function createEvaluator({ runtime, artifacts, manifest }: PretrainInputs, state: ModelState): Evaluator {
+function createEvaluator({ runtime, artifacts, manifest }: PretrainInputs, trainer: Trainer): Evaluator {
   const byName = new Map(manifest.parameters.map((parameter) => [parameter.name, parameter]));
   const model = readFileSync(join(artifacts, evalModelFile));
-  return new Evaluator(runtime, model, manifest, (name) => sliceOf(state.parameters, byName.get(name)!));
+  return new Evaluator(runtime, model, manifest, (name) => trainer.parameter(byName.get(name)!));
 }
 
 /** Images per second, and the share of the time spent waiting for data, since the last reading that was kept. */

@@ -1,13 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { optimizerModelFile, trainingModelFile } from '../artifact/manifest.js';
+import {
+  firstMicroBatchName,
+  type ManifestParameter,
+  optimizerModelFile,
+  trainingModelFile,
+} from '../artifact/manifest.js';
 import { imageSize } from '../model/config.js';
 import { type AdamWScalars, adamWScalarNames, adamWScalars } from '../optim/adamw.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Binding, Session } from '../runtime/session.js';
-import { alignedFloat32Array, type HostArray, type Tensor } from '../runtime/tensor.js';
+import type { BoundTensor, HostArray, Tensor } from '../runtime/tensor.js';
 import type { Shape } from '../util/shape.js';
-import { type ModelState, sliceOf } from './model-state.js';
+import { DeviceState } from './device-state.js';
+import type { ModelState } from './model-state.js';
 
 /** One micro-batch as the graph takes it. */
 export interface MicroBatch {
@@ -29,17 +35,21 @@ export class Trainer {
   readonly #state: ModelState;
   readonly #runtime: Runtime;
   readonly #sessions: Session[] = [];
-  readonly #tensors: Tensor[] = [];
+  readonly #tensors: BoundTensor[] = [];
+  readonly #numbers: DeviceState;
   readonly #images: Uint8Array;
   readonly #idsShuffle: BigInt64Array;
   readonly #lossScale = new Float32Array(1);
+  readonly #firstMicroBatch = new Float32Array(1);
   readonly #loss = new Float32Array(1);
   readonly #gradientNorm = new Float32Array(1);
-  readonly #gradients: Float32Array;
   readonly #decayScalars = new Float32Array(scalarKeys.length);
   readonly #plainScalars = new Float32Array(scalarKeys.length);
   readonly #training: Binding;
+  /** Inputs of the training graph whose arrays change from run to run. */
+  readonly #changing: readonly string[];
   readonly #optimizer: Binding[];
+  readonly #sendScalars: (() => Promise<void>)[] = [];
 
   constructor(runtime: Runtime, artifacts: string, state: ModelState) {
     const { manifest } = state;
@@ -49,8 +59,12 @@ export class Trainer {
     const { batchSize, patches } = manifest;
     this.#images = new Uint8Array(batchSize * height * width * 3);
     this.#idsShuffle = new BigInt64Array(batchSize * patches);
-    this.#gradients = alignedFloat32Array(manifest.arena.trained);
-    this.#training = this.#bindTraining(this.#createSession(join(artifacts, trainingModelFile)));
+    this.#numbers = new DeviceState(runtime, state);
+    const training = this.#createSession(join(artifacts, trainingModelFile));
+    this.#changing = ['images', 'ids_shuffle', 'loss_scale', firstMicroBatchName].filter((name) =>
+      training.inputNames.includes(name),
+    );
+    this.#training = this.#bindTraining(training);
     this.#optimizer = this.#bindOptimizer(this.#createSession(join(artifacts, optimizerModelFile)));
   }
 
@@ -62,7 +76,9 @@ export class Trainer {
     this.#images.set(batch.images);
     this.#idsShuffle.set(batch.idsShuffle);
     this.#lossScale[0] = 1 / count;
-    if (index === 0 && this.#state.manifest.accumulate) this.#gradients.fill(0);
+    this.#firstMicroBatch[0] = Number(index === 0);
+    if (index === 0 && this.#state.manifest.accumulate) this.#numbers.clearGradients();
+    this.#training.send(...this.#changing);
     await this.#training.run();
     return this.#loss[0]!;
   }
@@ -79,12 +95,24 @@ export class Trainer {
     const options = this.#state.manifest.optimizer;
     this.#decayScalars.set(scalarValues(adamWScalars(step, learningRate, weightDecay, scale, options)));
     this.#plainScalars.set(scalarValues(adamWScalars(step, learningRate, 0, scale, options)));
+    for (const send of this.#sendScalars) await send();
     for (const chunk of this.#optimizer) await chunk.run();
+  }
+
+  /** A parameter where the device has it, for other sessions. */
+  parameter(parameter: ManifestParameter): BoundTensor {
+    return this.#numbers.parameter(parameter);
+  }
+
+  /** Brings parameters and moments back into the model's state, to be saved. */
+  download(): void {
+    this.#numbers.download();
   }
 
   release(): void {
     for (const session of this.#sessions) session.release();
     for (const tensor of this.#tensors) tensor.release();
+    this.#numbers.release();
   }
 
   #createSession(path: string): Session {
@@ -100,22 +128,24 @@ export class Trainer {
   }
 
   #bindTraining(session: Session): Binding {
-    const { manifest, parameters } = this.#state;
+    const { manifest } = this.#state;
     const { height, width } = imageSize(manifest.model);
-    const inputs: Record<string, Tensor> = {
+    const inputs: Record<string, BoundTensor> = {
       images: this.#tensor(this.#images, [manifest.batchSize, height, width, 3]),
       ids_shuffle: this.#tensor(this.#idsShuffle, [manifest.batchSize, manifest.patches]),
       loss_scale: this.#tensor(this.#lossScale, []),
     };
-    const outputs: Record<string, Tensor> = {
+    if (this.#changing.includes(firstMicroBatchName))
+      inputs[firstMicroBatchName] = this.#tensor(this.#firstMicroBatch, []);
+    const outputs: Record<string, BoundTensor> = {
       loss: this.#tensor(this.#loss, []),
       gradient_norm: this.#tensor(this.#gradientNorm, []),
     };
     for (const parameter of manifest.parameters) {
-      inputs[parameter.name] = this.#tensor(sliceOf(parameters, parameter), parameter.shape);
+      inputs[parameter.name] = this.#numbers.parameter(parameter);
     }
     for (const parameter of this.#state.trained) {
-      const gradient = this.#tensor(sliceOf(this.#gradients, parameter), parameter.shape);
+      const gradient = this.#numbers.gradient(parameter);
       outputs[`${parameter.name}_grad`] = gradient;
       // the sum is written over the running gradient: the operator that writes it is the last to read it
       if (manifest.accumulate) inputs[`${parameter.name}_grad.accumulation.buffer`] = gradient;
@@ -123,33 +153,29 @@ export class Trainer {
     return session.bind(inputs, outputs);
   }
 
-  /**
-   * One binding for each chunk of the arenas; outputs are written over inputs. A kernel takes a whole group at once,
-   * standard operators so much that what they pass on stays in the cache.
-   */
+  /** One binding for each part of the arenas; outputs are written over inputs. */
   #bindOptimizer(session: Session): Binding[] {
-    const { parameters, expAvg, expAvgSq, manifest } = this.#state;
-    const { chunk, decayed, trained } = manifest.arena;
-    const [decay, plain] = [this.#decayScalars, this.#plainScalars].map((values) =>
-      Object.fromEntries(
-        scalarKeys.map((key, i) => [adamWScalarNames[key], this.#tensor(values.subarray(i, i + 1), [])]),
+    const scalars = (values: Float32Array) =>
+      Object.fromEntries(scalarKeys.map((key, i) => [adamWScalarNames[key], this.#scalar(values, i)]));
+    const [decay, plain] = [scalars(this.#decayScalars), scalars(this.#plainScalars)];
+    const parts = this.#numbers.optimizerParts(this.#state.manifest.kernelPrecision !== undefined);
+    return parts.map(({ decays, param, grad, expAvg, expAvgSq }) =>
+      session.bind(
+        { param, grad, exp_avg: expAvg, exp_avg_sq: expAvgSq, ...(decays ? decay : plain) },
+        { param_out: param, exp_avg_out: expAvg, exp_avg_sq_out: expAvgSq },
       ),
     );
-    const bindings: Binding[] = [];
-    const isWhole = manifest.kernelPrecision !== undefined;
-    for (let start = 0, end = 0; start < trained; start = end) {
-      end = isWhole ? (start < decayed ? decayed : trained) : start + chunk;
-      const part = (arena: Float32Array) => this.#tensor(arena.subarray(start, end), [end - start]);
-      const [param, m, v] = [part(parameters), part(expAvg), part(expAvgSq)];
-      const tensors = { param: param!, grad: part(this.#gradients), exp_avg: m!, exp_avg_sq: v! };
-      bindings.push(
-        session.bind(
-          { ...tensors, ...(start < decayed ? decay : plain) },
-          { param_out: param!, exp_avg_out: m!, exp_avg_sq_out: v! },
-        ),
-      );
-    }
-    return bindings;
+  }
+
+  /** One of the optimizer's numbers. All parts read the same tensor, so it crosses to the device once a step. */
+  #scalar(values: Float32Array, index: number): BoundTensor {
+    const host = this.#tensor(values.subarray(index, index + 1), []);
+    const { heap } = this.#runtime;
+    if (heap === undefined) return host;
+    const there = heap.allocate([]);
+    this.#tensors.push(there);
+    this.#sendScalars.push(heap.upload(host, there));
+    return there;
   }
 }
 

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { buildArtifacts } from '../../src/artifact/build.js';
-import type { KernelPrecision, Manifest } from '../../src/artifact/manifest.js';
+import { type ArtifactOptions, buildArtifacts } from '../../src/artifact/build.js';
+import type { Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
@@ -25,9 +25,10 @@ export function tinyArtifacts(
     accumulate = false,
     normPixLoss = true,
     kernelPrecision,
-  }: { accumulate?: boolean; normPixLoss?: boolean; kernelPrecision?: KernelPrecision | undefined } = {},
+    lacks,
+  }: Partial<Pick<ArtifactOptions, 'accumulate' | 'normPixLoss' | 'kernelPrecision' | 'lacks'>> = {},
 ): { folder: string; manifest: Manifest } {
-  const options = { batchSize, maskRatio: 0.75, normPixLoss, accumulate, kernelPrecision };
+  const options = { batchSize, maskRatio: 0.75, normPixLoss, accumulate, kernelPrecision, lacks };
   const artifacts = buildArtifacts(tinyModel, options);
   const folder = temporaryFolder();
   writeArtifacts(artifacts, folder);
