@@ -6,7 +6,7 @@ import { expandDefinitions } from '../lowering/expand.js';
 import { fuseForKernels } from '../lowering/fuse.js';
 import { encodeModel } from '../onnx/encode.js';
 import type { Runtime } from '../runtime/runtime.js';
-import { alignedFloat32Array } from '../runtime/tensor.js';
+import { alignedFloat32Array, type BoundTensor } from '../runtime/tensor.js';
 import { timed } from './statistics.js';
 
 const size = 2048;
@@ -22,9 +22,12 @@ export async function gemmPeak(runtime: Runtime, kernelPrecision?: KernelPrecisi
       ? plain
       : expandDefinitions(fuseForKernels(plain, { bfloat16: kernelPrecision === 'bf16' }), kernelOps);
   const session = runtime.createSession(encodeModel(graph));
-  const tensors = [0.5, 0.5, 0].map((value) =>
+  const { heap } = runtime;
+  const host = [0.5, 0.5, 0].map((value) =>
     runtime.tensor(alignedFloat32Array(size * size).fill(value), shape),
   );
+  const onDevice = heap && host.map((values) => heap.copyOf(values));
+  const tensors: readonly BoundTensor[] = onDevice ?? host;
   try {
     const binding = session.bind({ a: tensors[0]!, b: tensors[1]! }, { product: tensors[2]! });
     let best = Number.POSITIVE_INFINITY;
@@ -32,6 +35,6 @@ export async function gemmPeak(runtime: Runtime, kernelPrecision?: KernelPrecisi
     return (2 * size ** 3) / best / 1e9;
   } finally {
     session.release();
-    for (const tensor of tensors) tensor.release();
+    for (const tensor of [...host, ...(onDevice ?? [])]) tensor.release();
   }
 }

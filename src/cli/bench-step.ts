@@ -5,12 +5,14 @@ import { median } from '../bench/statistics.js';
 import { benchmarkStep, type StepBenchmark, type StepTimes } from '../bench/step.js';
 import { type ImageFolder, indexImageFolder } from '../data/image-folder.js';
 import { writeSampleImages } from '../data/sample-images.js';
+import { chooseDevice } from '../runtime/choose-device.js';
+import type { Device } from '../runtime/device.js';
 import { type Compute, chooseCompute } from '../train/precision.js';
 import { UserError } from '../util/errors.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { checkMemory, estimateMemory, formatGiB } from './estimates.js';
-import { type Arguments, checkDevice, integer, text } from './flags.js';
+import { type Arguments, integer, text } from './flags.js';
 import { openImageFolder } from './image-folders.js';
 import { modelFlags, modelOf } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
@@ -46,20 +48,27 @@ export const options = {
 type StepArguments = Arguments<typeof options>;
 
 export async function run(argv: StepArguments): Promise<void> {
-  checkDevice(argv.device);
   const model = modelOf(argv);
-  const compute = chooseCompute(argv);
+  const device = chooseDevice(argv.device);
+  const compute = chooseCompute(argv, device);
   const { accumIter, steps, numWorkers, threads, profile } = argv;
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
-    const artifacts = { ...argv, accumulate: accumIter > 1, kernelPrecision: compute.kernelPrecision };
-    const runtime = { threads, kernelsPath: compute.kernels?.path };
+    const artifacts = {
+      ...argv,
+      accumulate: accumIter > 1,
+      kernelPrecision: compute.kernelPrecision,
+      lacks: device.lacks,
+    };
+    const runtime = { threads, kernelsPath: compute.kernels?.path, device };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
-      ({ manifest }) => checkMemory(estimateMemory(manifest), argv),
+      ({ manifest }) => {
+        if (device.memory === undefined) checkMemory(estimateMemory(manifest), argv);
+      },
     );
   });
-  report(rowsOf(argv, compute, result), argv.json);
+  report(rowsOf(argv, device, compute, result), argv.json);
   if (!argv.json) {
     printOperators('training graph', result.trainingOperators);
     printOperators('optimizer', result.optimizerOperators);
@@ -82,7 +91,7 @@ async function openImages(argv: StepArguments, scratch: string): Promise<ImageFo
   );
 }
 
-function rowsOf(argv: StepArguments, compute: Compute, result: StepBenchmark): Row[] {
+function rowsOf(argv: StepArguments, device: Device, compute: Compute, result: StepBenchmark): Row[] {
   const { withoutData, withData, gflops, gemmPeakGflops, peakRssBytes } = result;
   const images = argv.batchSize * argv.accumIter;
   const seconds = (key: string, value: number): Row => [key, value, formatSeconds(value)];
@@ -106,6 +115,7 @@ function rowsOf(argv: StepArguments, compute: Compute, result: StepBenchmark): R
     ['predict_ratio', argv.predictRatio],
     ['grad_checkpointing', argv.gradCheckpointing],
     ['precision', compute.kernelPrecision ?? 'fp32'],
+    ['device', device.description],
     ['compute', compute.description],
     ['threads', argv.threads, argv.threads === 0 ? 'one a core' : String(argv.threads)],
     ['steps', argv.steps],

@@ -25,7 +25,7 @@ export const deviceFlag = {
   default: pretrainDefaults.device,
   requiresArg: true,
   coerce: text('device'),
-  describe: 'Where to run: cpu',
+  describe: 'Where to run: cpu, cuda, cuda:N, webgpu, or auto, the first of them that starts',
 } as const;
 
 /** Flags of commands that train. */

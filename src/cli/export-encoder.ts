@@ -3,10 +3,13 @@ import { encoderMetadata, writeEncoderModel } from '../artifact/export-encoder.j
 import { latentGraph, type Pool } from '../artifact/graphs.js';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
 import { expandDefinitions } from '../lowering/expand.js';
+import { lowerForDevice } from '../lowering/for-device.js';
 import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
 import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { encodeModel } from '../onnx/encode.js';
+import { chooseDevice } from '../runtime/choose-device.js';
+import type { Device } from '../runtime/device.js';
 import { disableTelemetry } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
 import { atInputSize } from '../train/input-size.js';
@@ -14,7 +17,7 @@ import { loadWeights, type Weights } from '../train/weights.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { checkpointFlag, deviceFlag, outputFlag, threadsFlag } from './common-flags.js';
-import { type Arguments, checkDevice, text } from './flags.js';
+import { type Arguments, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
 
 export const options = {
@@ -42,7 +45,7 @@ export const options = {
 const checkedImages = 2;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
-  checkDevice(argv.device);
+  const device = chooseDevice(argv.device);
   const { output, format } = argv;
   const pool = argv.pool as Pool;
   const weights = atInputSize(await loadWeights(argv.checkpoint, encoderParameters), argv.inputSize);
@@ -56,7 +59,7 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
     throw new UserError(`export: cannot write ${output} (${code}); choose another place with -o`);
   }
   console.log(`wrote ${output}`);
-  if (format === 'onnx') await check(output, weights, pool, argv.threads);
+  if (format === 'onnx') await check(output, weights, pool, { threads: argv.threads, device });
 }
 
 async function writeWeights(path: string, { config, parameters, step }: Weights, pool: Pool): Promise<void> {
@@ -67,20 +70,29 @@ async function writeWeights(path: string, { config, parameters, step }: Weights,
   await writeSafetensors(path, tensors, encoderMetadata(config, step, pool));
 }
 
-/** Runs the file through onnxruntime-node's public API and compares it with the evaluation graph's encoder. */
-async function check(path: string, weights: Weights, pool: Pool, threads: number): Promise<void> {
+/** Where the evaluation graph runs. */
+interface Place {
+  readonly threads: number;
+  readonly device: Device;
+}
+
+/**
+ * Runs the file through onnxruntime-node's public API, on the CPU, and compares it with the evaluation graph's encoder on
+ * the device.
+ */
+async function check(path: string, weights: Weights, pool: Pool, place: Place): Promise<void> {
   disableTelemetry();
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const { config } = weights;
   const { height, width } = imageSize(config);
   const images = randomImages(checkedImages * height * width * 3);
-  const session = await InferenceSession.create(path, { intraOpNumThreads: threads });
+  const session = await InferenceSession.create(path, { intraOpNumThreads: place.threads });
   const input = new Tensor('float32', pixelValues(images, height * width), [checkedImages, 3, height, width]);
   const outputs = await session.run({ pixel_values: input });
   const name = session.outputNames[0]!;
   const got = outputs[name]!.data as Float32Array;
   await session.release();
-  const expected = poolTokens(await latent(images, weights, threads), config, pool);
+  const expected = poolTokens(await latent(images, weights, place), config, pool);
   const difference = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const shape = outputs[name]!.dims.join(', ');
@@ -111,13 +123,14 @@ function pixelValues(images: Uint8Array, area: number): Float32Array {
 async function latent(
   images: Uint8Array,
   { config, parameters }: Weights,
-  threads: number,
+  { threads, device }: Place,
 ): Promise<Float32Array> {
   const { embedDim } = config;
   const { height, width } = imageSize(config);
   const patches = patchCount(config);
-  const runtime = new Runtime({ threads });
-  const session = runtime.createSession(encodeModel(expandDefinitions(latentGraph(config, checkedImages))));
+  const runtime = new Runtime({ threads, device });
+  const graph = lowerForDevice(expandDefinitions(latentGraph(config, checkedImages)), device.lacks);
+  const session = runtime.createSession(encodeModel(graph));
   const ids = BigInt64Array.from({ length: checkedImages * patches }, (_, i) => BigInt(i % patches));
   const inputs = {
     images: runtime.tensor(images, [checkedImages, height, width, 3]),

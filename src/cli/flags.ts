@@ -55,12 +55,6 @@ export function choice<V extends string>(
   };
 }
 
-/** Only the CPU so far. */
-export function checkDevice(device: string): void {
-  if (device !== 'cpu')
-    throw new UserError(`--device: expected cpu, the one supported so far, got "${device}"`);
-}
-
 type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : S;

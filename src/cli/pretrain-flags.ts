@@ -3,7 +3,7 @@ import type { Options } from 'yargs';
 import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
-import { type Arguments, checkDevice, integer, number, text } from './flags.js';
+import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
 export const pretrainFlags = {
@@ -142,7 +142,6 @@ export type PretrainArguments = Arguments<typeof pretrainFlags>;
 
 /** The options of a run, without what belongs to the command line alone. */
 export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
-  checkDevice(argv.device);
   const options: PretrainOptions = argv;
   const fields = new Set(Object.keys(pretrainFlags).map(camelCase));
   fields.delete('config');

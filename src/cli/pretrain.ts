@@ -4,6 +4,8 @@ import { runPaths } from '../checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../checkpoint/run-lock.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
+import { chooseDevice } from '../runtime/choose-device.js';
+import type { Device } from '../runtime/device.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
@@ -29,14 +31,15 @@ export async function run(argv: PretrainArguments): Promise<void> {
 /** Builds what a run needs and trains. A signal ends it after the step, with the exit code that belongs to it. */
 export async function runPretraining(options: PretrainOptions): Promise<PretrainResult> {
   const model = modelOf(options);
-  const compute = chooseCompute(options);
-  const artifacts = buildArtifacts(model, artifactOptions(options, compute));
+  const device = chooseDevice(options.device);
+  const compute = chooseCompute(options, device);
+  const artifacts = buildArtifacts(model, artifactOptions(options, compute, device));
   const { manifest } = artifacts;
-  checkMemory(estimateMemory(manifest), options);
+  if (device.memory === undefined) checkMemory(estimateMemory(manifest), options);
   const trainImages = await openImageFolder(options.dataPath);
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
-  const runtime = new Runtime({ threads: options.threads, kernelsPath: compute.kernels?.path });
+  const runtime = new Runtime({ threads: options.threads, kernelsPath: compute.kernels?.path, device });
   let lock: RunLock | undefined;
   let reporter: ConsoleReporter | undefined;
   const stop = new StopSignal((line) => (reporter ? reporter.note(line) : console.error(line)));
@@ -52,7 +55,7 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
     const folder = runPaths(options.outputDir).artifacts;
     writeArtifacts(artifacts, folder);
     reporter = new ConsoleReporter(options, plan, manifest, trainImages.length, resumeFrom);
-    reporter.note(compute.description);
+    reporter.note(`${device.description}: ${compute.description}`);
     const inputs = {
       options,
       plan,
@@ -75,15 +78,20 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   }
 }
 
-function artifactOptions(options: PretrainOptions, { kernelPrecision }: Compute): ArtifactOptions {
-  return { ...options, accumulate: options.accumIter > 1, kernelPrecision };
+function artifactOptions(
+  options: PretrainOptions,
+  { kernelPrecision }: Compute,
+  { lacks }: Device,
+): ArtifactOptions {
+  return { ...options, accumulate: options.accumIter > 1, kernelPrecision, lacks };
 }
 
 /** What `--dry-run` prints. */
 async function printPlan(options: PretrainOptions): Promise<void> {
   const model = modelOf(options);
-  const compute = chooseCompute(options);
-  const { manifest } = buildArtifacts(model, artifactOptions(options, compute));
+  const device = chooseDevice(options.device);
+  const compute = chooseCompute(options, device);
+  const { manifest } = buildArtifacts(model, artifactOptions(options, compute, device));
   const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);
   const memory = estimateMemory(manifest);
@@ -100,6 +108,7 @@ async function printPlan(options: PretrainOptions): Promise<void> {
       `about ${formatGiB(memory.totalBytes)}: ${formatGiB(memory.stateBytes)} parameters, gradients and moments, ` +
         `${formatGiB(memory.activationBytes)} activations`,
     ],
+    ['device', device.description],
     ['compute', compute.description],
     ['images', `${images.length} in ${images.root}`],
     ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
@@ -114,5 +123,5 @@ async function printPlan(options: PretrainOptions): Promise<void> {
     }),
   ];
   for (const [name, value] of rows) console.log(`${name!.padEnd(12)}${value}`);
-  checkMemory(memory, options);
+  if (device.memory === undefined) checkMemory(memory, options);
 }

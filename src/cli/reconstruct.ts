@@ -5,16 +5,19 @@ import { loadImage } from '../data/load-image.js';
 import { randomPermutation } from '../data/masking.js';
 import { writePictureGrid } from '../data/picture-grid.js';
 import { expandDefinitions } from '../lowering/expand.js';
+import { lowerForDevice } from '../lowering/for-device.js';
 import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { denormalizePatches, patchifyPixels, unpatchifyPixels, unshuffle } from '../model/pixels.js';
 import { encodeModel } from '../onnx/encode.js';
+import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { Evaluator } from '../train/evaluator.js';
 import { atInputSize } from '../train/input-size.js';
+import { pretrainDefaults } from '../train/options.js';
 import { loadWeights, type Weights } from '../train/weights.js';
 import { checkpointFlag, deviceFlag, threadsFlag } from './common-flags.js';
-import { type Arguments, checkDevice, integer, number, text } from './flags.js';
+import { type Arguments, integer, number, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
 
 export const options = {
@@ -58,7 +61,6 @@ export function positionals(argv: Argv): Argv {
 type ReconstructArguments = Arguments<typeof options> & { images: string[] };
 
 export async function run(argv: ReconstructArguments): Promise<void> {
-  checkDevice(argv.device);
   const results = await reconstruct({ ...argv, fit: argv.fit as Fit });
   for (const line of results) {
     console.log(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
@@ -85,18 +87,21 @@ export async function reconstruct({
   seed = 0,
   fit = 'crop',
   threads = 0,
+  device: deviceName = pretrainDefaults.device,
 }: Pick<ReconstructArguments, 'images' | 'checkpoint' | 'output'> & {
   inputSize?: ModelConfig['inputSize'] | undefined;
   maskRatio?: number | undefined;
   seed?: number;
   fit?: Fit;
   threads?: number;
+  device?: string;
 }): Promise<Reconstruction[]> {
+  const device = chooseDevice(deviceName);
   const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
   for (const note of weights.notes) console.error(note);
   const size = imageSize(weights.config);
   const ratio = maskRatio ?? weights.maskRatio;
-  const runtime = new Runtime({ threads });
+  const runtime = new Runtime({ threads, device });
   const reconstructor = new Reconstructor(runtime, weights, ratio);
   const rows: Uint8Array[][] = [];
   const results: Reconstruction[] = [];
@@ -125,7 +130,8 @@ class Reconstructor {
     const { config, normPixLoss, parameters } = weights;
     this.#weights = weights;
     this.#kept = checkedKeptCount(config, maskRatio);
-    const model = encodeModel(expandDefinitions(evalGraph(config, 1, { kept: this.#kept, normPixLoss })));
+    const graph = expandDefinitions(evalGraph(config, 1, { kept: this.#kept, normPixLoss }));
+    const model = encodeModel(lowerForDevice(graph, runtime.device.lacks));
     const description = {
       model: config,
       batchSize: 1,

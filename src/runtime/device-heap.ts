@@ -57,6 +57,13 @@ export class DeviceHeap {
     return new DeviceTensor(this.#api, handle, shape);
   }
 
+  /** A tensor of the host's numbers. */
+  copyOf(source: Tensor): DeviceTensor {
+    const tensor = this.allocate(source.shape);
+    this.copy(source, tensor);
+    return tensor;
+  }
+
   /** The same memory in another shape, from an element of it on; its owner has to outlive it. */
   view(owner: DeviceTensor, shape: Shape, offset = 0): DeviceTensor {
     if (offset !== 0 && !this.#device.hasArena) {

@@ -103,7 +103,7 @@ function notStarted(device: string, expected: string, error: unknown): unknown {
 }
 
 /** ONNX Runtime's message without the place in its sources: `<file>:<line> <function> <condition> was false. <text>`. */
-function withoutPlace(message: string): string {
+export function withoutPlace(message: string): string {
   return message
     .split('\n')[0]!
     .replace(/^.* was false\. /, '')

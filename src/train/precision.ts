@@ -1,4 +1,5 @@
 import type { KernelPrecision } from '../artifact/manifest.js';
+import { cpuDevice, type Device } from '../runtime/device.js';
 import { findKernels, type Kernels } from '../runtime/kernels.js';
 import { UserError } from '../util/errors.js';
 
@@ -16,16 +17,20 @@ export interface Compute {
 }
 
 /**
- * The kernels where there are any and they are wanted, in bfloat16 where asked for, or where `auto` finds a
+ * The kernels where the device runs any, there are any and they are wanted, in bfloat16 where asked for, or where `auto` finds a
  * processor that is fast at it; else ONNX Runtime's own operators in float32.
  */
-export function chooseCompute({
-  precision,
-  kernels: wanted,
-}: {
-  precision: Precision;
-  kernels: boolean;
-}): Compute {
+export function chooseCompute(
+  { precision, kernels: wanted }: { precision: Precision; kernels: boolean },
+  device: Pick<Device, 'name' | 'hasCustomOperators'> = cpuDevice,
+): Compute {
+  if (!device.hasCustomOperators) {
+    if (precision !== 'bf16') return { description: `float32, ONNX Runtime's operators` };
+    throw new UserError(
+      `--precision bf16: expected --device cpu, whose kernels alone have bfloat16 products, got --device ${device.name}; ` +
+        'use --precision auto or fp32',
+    );
+  }
   const found = wanted ? findKernels() : { reason: '--no-kernels' };
   if ('reason' in found) {
     if (precision === 'bf16') {

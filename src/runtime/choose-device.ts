@@ -1,0 +1,77 @@
+import { UserError } from '../util/errors.js';
+import { cpuDevice, cudaDevice, type Device, webgpuDevice, withoutPlace } from './device.js';
+import { providerNames, tryProvider } from './providers.js';
+import { Runtime } from './runtime.js';
+import { formatAdapter, preferredAdapter, vulkanAdapters } from './webgpu-adapters.js';
+
+/** The device that `--device` names, started once to see that it does; a UserError where it does not. */
+export function chooseDevice(name: string): Device {
+  if (name === 'auto') return firstThatStarts();
+  const device = namedDevice(name);
+  if (device.memory !== undefined) new Runtime({ device }).release();
+  return device;
+}
+
+function namedDevice(name: string): Device {
+  const cuda = /^cuda(?::(\d{1,4}))?$/.exec(name);
+  if (cuda !== null) return cudaDevice(Number(cuda[1] ?? 0));
+  if (name === 'webgpu') return webgpuDevice(webgpuAdapterName());
+  if (name === 'cpu') return cpuDevice;
+  throw new UserError(
+    `--device: expected auto, cpu, cuda, cuda:N with the number of a card, or webgpu, got "${name}"`,
+  );
+}
+
+/** CUDA, WebGPU on a GPU, the CPU: the first that starts. Its description says why it is not one before it. */
+function firstThatStarts(): Device {
+  const missing: string[] = [];
+  const found =
+    startsUnless(missing, 'CUDA', tryProvider(providerNames.cuda).problem, () => cudaDevice(0)) ??
+    startsUnless(missing, 'WebGPU', noGpuForWebgpu() ?? tryProvider(providerNames.webgpu).problem, () =>
+      webgpuDevice(webgpuAdapterName()),
+    ) ??
+    cpuDevice;
+  const why = missing.length === 0 ? '' : ` (${missing.join('; ')})`;
+  return { ...found, description: `${found.description}, --device auto${why}` };
+}
+
+function startsUnless(
+  missing: string[],
+  what: string,
+  problem: string | undefined,
+  create: () => Device,
+): Device | undefined {
+  if (problem === undefined) return create();
+  missing.push(`no ${what}: ${shortened(withoutPlace(problem))}`);
+  return undefined;
+}
+
+/**
+ * Why WebGPU is nothing for `auto`: a software adapter starts as well as a GPU, and is far slower than the CPU
+ * provider. Vulkan's loader tells one from the other; Metal has GPUs alone; Direct3D's WARP cannot be told.
+ */
+function noGpuForWebgpu(): string | undefined {
+  if (process.platform === 'darwin') return undefined;
+  if (process.platform !== 'linux') {
+    return `on ${process.platform} a GPU cannot be told from software; --device webgpu takes what there is`;
+  }
+  const adapters = vulkanAdapters();
+  if ('problem' in adapters) return adapters.problem;
+  const adapter = preferredAdapter(adapters);
+  if (adapter === undefined) return 'Vulkan has no adapter';
+  return adapter.kind === 'discrete' || adapter.kind === 'integrated'
+    ? undefined
+    : `no GPU, ${formatAdapter(adapter)} alone`;
+}
+
+/** What WebGPU most likely runs on; undefined where nobody says. */
+function webgpuAdapterName(): string | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const adapters = vulkanAdapters();
+  const adapter = 'problem' in adapters ? undefined : preferredAdapter(adapters);
+  return adapter && formatAdapter(adapter);
+}
+
+function shortened(message: string): string {
+  return message.length > 160 ? `${message.slice(0, 160)}…` : message;
+}
