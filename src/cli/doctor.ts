@@ -9,6 +9,7 @@ import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
+import { webgpuRows } from './doctor-webgpu.js';
 import { availableMemory, formatGiB } from './estimates.js';
 import { version } from './version.js';
 
@@ -38,6 +39,7 @@ export async function run(): Promise<void> {
       if (name === 'CPU' && problem !== undefined)
         problems.push(`the CPU provider does not start: ${problem}`);
     }
+    for (const [name, value] of webgpuRows()) row(name, value);
   } catch (error) {
     row('ONNX Runtime', 'not found');
     problems.push(`${messageOf(error)}: run npm install again, or set ${libraryVariable}`);

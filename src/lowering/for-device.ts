@@ -34,7 +34,7 @@ const uniform: ReadonlySet<Op> = new Set(['Add', 'Concat', 'Div', 'Mul', 'Sub'])
 
 /**
  * Inputs of a type are cast to float32 where they enter, and all that is made of them is float32, up to the Gather
- * that reads indices. Those are below 2²⁴, to which float32 is exact: rows of a batch's patches.
+ * that reads indices.
  */
 function carryAsFloat32(graph: Graph, from: DType): Graph {
   const carried = new Map<Value, Value>();
@@ -49,7 +49,10 @@ function carryAsFloat32(graph: Graph, from: DType): Graph {
       if (value === null) return null;
       const isData = isCarried && (index === 0 || uniform.has(node.op));
       if (isData || (value.type === from && node.op === 'Cast')) return asFloat(value);
-      if (value.type === from && value.source.kind !== 'constant') return cast(asFloat(value), 'int32');
+      if (value.type === from && value.source.kind !== 'constant') {
+        checkExact(node.inputs[0]!);
+        return cast(asFloat(value), 'int32');
+      }
       return carried.get(value) ?? value;
     });
     if (node.op === 'Cast' && inputs[0]!.type === node.attributes['to']) {
@@ -62,6 +65,12 @@ function carryAsFloat32(graph: Graph, from: DType): Graph {
   }
   const outputs = graph.outputs.map(({ name, value }) => ({ name, value: carried.get(value) ?? value }));
   return { ...graph, outputs };
+}
+
+/** Indices below 2²⁴ are what they were: to there float32 has every whole number. */
+function checkExact({ shape }: Value): void {
+  if (shape[0]! <= 2 ** 24) return;
+  throw new RangeError(`lowerForDevice: expected at most 2^24 rows to gather from, got ${shape[0]}`);
 }
 
 function float32Constant(value: Value): Value {

@@ -1,5 +1,12 @@
 import { UserError } from '../util/errors.js';
-import { cpuDevice, cudaDevice, type Device, webgpuDevice, withoutPlace } from './device.js';
+import {
+  cpuDevice,
+  cudaDevice,
+  type Device,
+  webgpuDevice,
+  webgpuNotStarted,
+  withoutPlace,
+} from './device.js';
 import { providerNames, tryProvider } from './providers.js';
 import { Runtime } from './runtime.js';
 import { formatAdapter, preferredAdapter, vulkanAdapters } from './webgpu-adapters.js';
@@ -15,7 +22,12 @@ export function chooseDevice(name: string): Device {
 function namedDevice(name: string): Device {
   const cuda = /^cuda(?::(\d{1,4}))?$/.exec(name);
   if (cuda !== null) return cudaDevice(Number(cuda[1] ?? 0));
-  if (name === 'webgpu') return webgpuDevice(webgpuAdapterName());
+  if (name === 'webgpu') {
+    // first in another process: where it does not start, Vulkan has much to say on stderr
+    const { problem } = tryProvider(providerNames.webgpu);
+    if (problem !== undefined) throw webgpuNotStarted(problem);
+    return webgpuDevice(webgpuAdapterName());
+  }
   if (name === 'cpu') return cpuDevice;
   throw new UserError(
     `--device: expected auto, cpu, cuda, cuda:N with the number of a card, or webgpu, got "${name}"`,

@@ -56,16 +56,17 @@ export function cudaDevice(index: number): Device {
         api.release('ReleaseCUDAProviderOptions', cuda);
       }
     },
-    explain: (error) =>
-      notStarted(name, 'an NVIDIA card with that number and ONNX Runtime’s files for CUDA', error),
+    explain: (error) => {
+      const expected = 'an NVIDIA card with that number and ONNX Runtime’s files for CUDA';
+      return isStart(error) ? notStarted(name, expected, messageOf(error)) : error;
+    },
   };
 }
 
 /** The GPU that Dawn, the WebGPU inside ONNX Runtime, prefers: through Vulkan, Metal or Direct3D 12. */
 export function webgpuDevice(adapter?: string): Device {
-  const name = 'webgpu';
   return {
-    name,
+    name: 'webgpu',
     description: adapter === undefined ? 'WebGPU' : `WebGPU on ${adapter}`,
     memory: { name: 'WebGPU_Buf', id: 0 },
     hasArena: false,
@@ -77,13 +78,14 @@ export function webgpuDevice(adapter?: string): Device {
       api.call('AddSessionConfigEntry', options, 'ep.webgpuexecutionprovider.enableInt64', '1');
       api.call('SessionOptionsAppendExecutionProvider', options, 'WebGPU', null, null, 0);
     },
-    explain: (error) =>
-      notStarted(
-        name,
-        'a GPU with a driver for Vulkan (Linux), Metal (macOS) or Direct3D 12 (Windows)',
-        error,
-      ),
+    explain: (error) => (isStart(error) ? webgpuNotStarted(messageOf(error)) : error),
   };
+}
+
+/** @param message ONNX Runtime's. */
+export function webgpuNotStarted(message: string): UserError {
+  const drivers = 'Vulkan (Linux), Metal (macOS) or Direct3D 12 (Windows)';
+  return notStarted('webgpu', `a GPU with a driver for ${drivers}`, message);
 }
 
 /** A node without a kernel there would run on the CPU, with a copy of all that it reads and writes: an error instead. */
@@ -91,11 +93,14 @@ function noFallback(api: OnnxRuntimeApi, options: Pointer): void {
   api.call('AddSessionConfigEntry', options, 'session.disable_cpu_ep_fallback', '1');
 }
 
-/** An error of the call that adds the provider, for the user; any other as it is. */
-function notStarted(device: string, expected: string, error: unknown): unknown {
-  const message = messageOf(error);
-  if (!/^ONNX Runtime (SessionOptionsAppendExecutionProvider|\w+CUDAProviderOptions)/.test(message))
-    return error;
+/** Whether an error comes from the call that adds the provider. */
+function isStart(error: unknown): boolean {
+  return /^ONNX Runtime (SessionOptionsAppendExecutionProvider|\w+CUDAProviderOptions)/.test(
+    messageOf(error),
+  );
+}
+
+function notStarted(device: string, expected: string, message: string): UserError {
   return new UserError(
     `--device ${device}: expected ${expected}, got: ${withoutPlace(message)}; ` +
       'mae doctor says what this machine has, --device cpu runs everywhere',

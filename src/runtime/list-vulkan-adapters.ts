@@ -13,6 +13,9 @@ const propertiesBytes = 1024;
 const kindOffset = 16;
 const nameOffset = 20;
 
+/** VK_ERROR_INCOMPATIBLE_DRIVER, which is what the loader says without any. */
+const incompatibleDriver = -9;
+
 function vulkanAdapters(): Adapter[] {
   const library = koffi.load('libvulkan.so.1');
   const create = library.func('int vkCreateInstance(void *info, void *allocator, _Out_ void **instance)');
@@ -24,6 +27,7 @@ function vulkanAdapters(): Adapter[] {
   info.writeUInt32LE(createInfoType);
   const instance: [bigint | null] = [null];
   const created = create(info, null, instance) as number;
+  if (created === incompatibleDriver) throw new Error('Vulkan found no driver');
   if (created !== 0) throw new Error(`vkCreateInstance: VkResult ${created}`);
   const count: [number] = [0];
   enumerate(instance[0], count, null);

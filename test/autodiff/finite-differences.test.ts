@@ -229,6 +229,7 @@ const cases: Readonly<Record<Op, readonly Case[] | typeof notDifferentiable>> = 
     },
   ],
   ScatterND: notDifferentiable,
+  Where: notDifferentiable,
   Expand: [
     { what: 'an axis', shapes: [[2, 1, 3]], build: ([x]) => movement.expand(x!, [2, 4, 3]) },
     { what: 'new axes', shapes: [[3, 1]], build: ([x]) => movement.expand(x!, [2, 3, 4]) },

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { mae, maeOk, root } from '../support/cli.js';
 import { fileFolder } from '../support/cli-files.js';
+import { webgpuProblem } from '../support/webgpu.js';
 
 const folder = fileFolder();
 
@@ -20,6 +21,12 @@ test('it says what the machine has', async () => {
   expect(row('ONNX Runtime')).toMatch(/^\d+\.\d+\.\d+ at .*onnxruntime/);
   expect(row('CPU')).toBe('starts');
   for (const name of ['CUDA', 'WebGPU']) expect(row(name), name).toMatch(/^(starts|does not start: .+)$/);
+  if (process.platform === 'linux') {
+    // a software adapter is told from a GPU
+    if (webgpuProblem === undefined)
+      expect(row('adapter')).toMatch(/\(software\)$|, (discrete|integrated|virtual|other)$/);
+    else expect(stdout).toMatch(/^ {4}adapters? {2,}.+/m);
+  }
   expect(stdout).toContain('Nothing is missing for training on the CPU.');
 });
 

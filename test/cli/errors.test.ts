@@ -97,7 +97,8 @@ describe('mae pretrain', () => {
       { 'warmup-epochs': 4 },
       /^--warmup-epochs: expected at most --epochs 3, got 4$/,
     ],
-    ['--device cuda', { device: 'cuda' }, /^--device: expected cpu, .*got "cuda"$/],
+    ['--device tpu', { device: 'tpu' }, /^--device: expected auto, cpu, cuda, .* or webgpu, got "tpu"$/],
+    ['--device cuda:x', { device: 'cuda:x' }, /^--device: expected .*got "cuda:x"$/],
     ['an unknown flag', { 'bach-size': 3 }, /^Unknown arguments?: bach-size/],
     ['a missing --val-path', { 'val-path': join(folder, 'nowhere') }, /got nothing at .*nowhere/],
     [
@@ -249,7 +250,7 @@ describe('mae reconstruct', () => {
     ['--mask-ratio', 'half'],
     ['--seed', '-1'],
     ['--fit', 'stretch'],
-    ['--device', 'cuda'],
+    ['--device', 'tpu'],
   ])('%s %s is one line', async (flag, value) => {
     const args = ['reconstruct', picture, '--checkpoint', run, '-o', join(folder, 'never.png')];
     const message = await maeOneLine([...args, flag, value]);
