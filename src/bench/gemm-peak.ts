@@ -12,8 +12,8 @@ import { timed } from './statistics.js';
 const size = 2048;
 const runs = 8;
 /** Of a device that is so slow, a software GPU, that the large product would take minutes. */
-const slowSize = 512;
-const slowGflops = 10;
+const slowSize = 256;
+const slowGflops = 1;
 
 /** GFLOP/s of one large Gemm alone, in the precision of a step's products: what the device reaches at best. */
 export async function gemmPeak(runtime: Runtime, kernelPrecision?: KernelPrecision): Promise<number> {
@@ -42,8 +42,16 @@ async function gemmGflops(
   const tensors: readonly BoundTensor[] = onDevice ?? host;
   try {
     const binding = session.bind({ a: tensors[0]!, b: tensors[1]! }, { product: tensors[2]! });
+    // a device with memory of its own answers before it is done: reading the product waits for it
+    const together = heap === undefined ? 1 : runs;
+    const multiply = async () => {
+      for (let i = 0; i < together; i++) await binding.run();
+      if (onDevice) heap?.copy(onDevice[2]!, host[2]!);
+    };
+    await multiply();
     let best = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < runs; i++) best = Math.min(best, (await timed(() => binding.run())).seconds);
+    for (let i = 0; i < runs / together; i++)
+      best = Math.min(best, (await timed(multiply)).seconds / together);
     return (2 * size ** 3) / best / 1e9;
   } finally {
     session.release();

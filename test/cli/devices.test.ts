@@ -121,7 +121,7 @@ describe.skipIf(webgpuProblem !== undefined)('WebGPU', () => {
   test('bench step', async () => {
     const { stdout } = await maeOk([
       ...['bench', 'step', '--model', model, '--batch-size', '2', '--steps', '1', '--num-workers', '0'],
-      ...['--device', 'webgpu', '--profile', '--json'],
+      ...['--device', 'webgpu', '--json'],
     ]);
     const result = JSON.parse(stdout) as Record<string, unknown>;
     expect(result['device']).toMatch(/^WebGPU/);
