@@ -18,6 +18,7 @@ const microsoftDomain = 'com.microsoft';
 const { DataType } = onnx.TensorProto;
 const elementType: Record<DType, number> = {
   float32: DataType.FLOAT,
+  float16: DataType.FLOAT16,
   bfloat16: DataType.BFLOAT16,
   float64: DataType.DOUBLE,
   int64: DataType.INT64,
