@@ -248,6 +248,19 @@ describe('on the CPU', () => {
     expect(errors.gradients, 'something was rounded').toBeGreaterThan(epsilon / 10);
   });
 
+  test.each(halves)('%s, blocks computed again: the same bytes', async (half) => {
+    const checkpointed = trainingGraph(golden.config, golden.batch, {
+      kept: golden.kept,
+      normPixLoss: golden.normPixLoss,
+      accumulate: false,
+      gradCheckpointing: true,
+    });
+    const [once, again] = await Promise.all(
+      [plain, checkpointed].map((graph) => runGraph(runtime, rounded(lower(graph, half)), arrays(1))),
+    );
+    for (const [name, numbers] of Object.entries(once!)) expect(again![name], name).toEqual(numbers);
+  });
+
   test('float16 as the CPU provider runs it', async () => {
     const errors = await compare(lower(plain, 'float16'), 2 ** 16);
     expect(errors.loss).toBeLessThan(1e-3);
