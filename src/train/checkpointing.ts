@@ -76,18 +76,19 @@ export async function loadCheckpoint(folder: string, state: ModelState): Promise
   const optimizer = join(folder, checkpointFiles.optimizer);
   await readArena(optimizer, state.expAvg, state.trained, 'exp_avg.');
   await readArena(optimizer, state.expAvgSq, state.trained, 'exp_avg_sq.');
-  const position: State = { ...earlierFields, ...(await readState(folder)) };
+  // fields in one order, so that a resumed run writes the bytes of one that was left alone
+  const saved: State = { ...earlierFields, ...(await readState(folder)) };
   const check = (isRight: boolean, what: string) => {
     if (isRight) return;
     const path = join(folder, checkpointFiles.state);
     throw new UserError(`checkpoint: expected ${what} in ${path}; resume from another checkpoint`);
   };
   for (const field of Object.keys(startOfRun)) {
-    check(typeof position[field] === 'number', `a number "${field}"`);
+    check(typeof saved[field] === 'number', `a number "${field}"`);
   }
-  const { lossScale } = position;
+  const { lossScale } = saved;
   check(lossScale === undefined || isLossScale(lossScale), 'a loss scale and its good steps "lossScale"');
-  return position as RunState;
+  return { ...startOfRun, ...saved } as RunState;
 }
 
 /** The parts of an arena as float32 tensors, in the order of the model. */

@@ -103,6 +103,14 @@ describe('a run in float16', () => {
     );
   });
 
+  test('interrupted, ends with the bytes of one left alone', async () => {
+    const [whole, parts] = [newRun(), newRun()];
+    const options = { ...half, epochs: 2, 'clip-grad': 0.1 };
+    await maeOk(args(whole, options));
+    for (const last of [1, 4, 6]) await maeOk(args(parts, { ...options, 'max-steps': last }));
+    expect(filesOf(latestFolder(parts))).toEqual(filesOf(latestFolder(whole)));
+  });
+
   test('goes on from a checkpoint that knows of no scale, and not from one that is none', async () => {
     const run = newRun();
     await maeOk(args(run, { ...half, 'max-steps': 2 }));
