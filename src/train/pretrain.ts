@@ -54,7 +54,7 @@ export interface PretrainResult {
   /** Mean loss of the first and of the last epoch that this process finished or began. */
   readonly firstLoss: number;
   readonly lastLoss: number;
-  /** The newest; undefined where none was saved. */
+  /** Of the last step; undefined where it was not saved, for it was a bad one. */
   readonly checkpoint: string | undefined;
 }
 
@@ -251,7 +251,7 @@ export async function pretrain(
     step: position.step,
     firstLoss: epochLosses[0] ?? Number.NaN,
     lastLoss: epochLosses.at(-1) ?? Number.NaN,
-    checkpoint: checkpoints.latest,
+    checkpoint: checkpoints.savedAt === position.step ? checkpoints.latest : undefined,
   };
 }
 

@@ -40,7 +40,8 @@ export class RunCheckpoints {
 
   /** The run came to its end. */
   async finish(): Promise<void> {
-    if (this.#keep === 1 && this.latest !== this.#good) await this.#removeOld();
+    const hasSpared = this.#keep === 1 && this.#good !== undefined && this.latest !== this.#good;
+    if (hasSpared) await this.#removeOld();
   }
 
   /** Leaves a newest one that no step has computed a finite loss from; returns the last good one. */

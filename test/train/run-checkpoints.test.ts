@@ -47,6 +47,11 @@ test('one that no finite loss came from is not what a run goes on from', async (
   expect(latestFolder(run)).toBe(step(1));
 });
 
+test('a run that goes on from the end of another one has nothing to remove', async () => {
+  const theirs = join(temporaryFolder(), 'checkpoints', 'step-7');
+  await new RunCheckpoints(temporaryFolder(), 1, theirs, 7).finish();
+});
+
 test('with --keep 3 three stay, the good one among them or beside them', async () => {
   const { run, checkpoints, save } = start(3);
   await save(1);
