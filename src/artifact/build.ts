@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { Graph } from '../graph/graph.js';
+import type { Graph, HalfType } from '../graph/graph.js';
 import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
 import { fuseForKernels } from '../lowering/fuse.js';
+import { dropRoundTrips, mixedPrecision } from '../lowering/mixed-precision.js';
 import { storeBfloat16 } from '../lowering/store-bfloat16.js';
 import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
@@ -13,6 +14,7 @@ import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
 import {
   evalModelFile,
+  type GraphPrecision,
   type KernelPrecision,
   type Manifest,
   manifestFile,
@@ -33,7 +35,11 @@ export interface ArtifactOptions {
   readonly gradCheckpointing?: boolean | undefined;
   /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
   readonly kernelPrecision?: KernelPrecision | undefined;
+  /** Of the training graph's products; float32 where not given. Not together with kernels. */
+  readonly graphPrecision?: GraphPrecision | undefined;
 }
+
+const halfTypes = { fp16: 'float16', bf16: 'bfloat16' } as const satisfies Record<GraphPrecision, HalfType>;
 
 export interface Artifacts {
   readonly manifest: Manifest;
@@ -45,8 +51,8 @@ export interface Artifacts {
  * only) unless asked for kernels, and their manifest. Same options, same bytes.
  */
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
-  const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing, kernelPrecision } =
-    options;
+  const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing } = options;
+  const { kernelPrecision, graphPrecision } = options;
   const kept = checkedKeptCount(config, maskRatio);
   const predicted = checkedPredictedCount(config, kept, predictRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
@@ -56,9 +62,17 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
     return bfloat16 ? storeBfloat16(fused) : fused;
   };
-  const training = lower(
-    trainingGraph(config, batchSize, { kept, predicted, normPixLoss, accumulate, gradCheckpointing }),
-  );
+  const portable = trainingGraph(config, batchSize, {
+    kept,
+    predicted,
+    normPixLoss,
+    accumulate,
+    gradCheckpointing,
+  });
+  const training =
+    graphPrecision === undefined
+      ? lower(portable)
+      : dropRoundTrips(expandDefinitions(mixedPrecision(portable, halfTypes[graphPrecision])));
   const evaluation = expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss }));
   const files = new Map([
     [trainingModelFile, encodeModel(training)],
@@ -78,6 +92,7 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     accumulate,
     ...(gradCheckpointing && { gradCheckpointing }),
     ...(kernelPrecision && { kernelPrecision }),
+    ...(graphPrecision && { graphPrecision }),
     parameters,
     arena,
     activationBytes: peakActivationBytes(training),

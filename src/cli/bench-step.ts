@@ -52,7 +52,8 @@ export async function run(argv: StepArguments): Promise<void> {
   const { accumIter, steps, numWorkers, threads, profile } = argv;
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
-    const artifacts = { ...argv, accumulate: accumIter > 1, kernelPrecision: compute.kernelPrecision };
+    const { kernelPrecision, graphPrecision } = compute;
+    const artifacts = { ...argv, accumulate: accumIter > 1, kernelPrecision, graphPrecision };
     const runtime = { threads, kernelsPath: compute.kernels?.path };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
@@ -105,7 +106,7 @@ function rowsOf(argv: StepArguments, compute: Compute, result: StepBenchmark): R
     ['mask_ratio', argv.maskRatio],
     ['predict_ratio', argv.predictRatio],
     ['grad_checkpointing', argv.gradCheckpointing],
-    ['precision', compute.kernelPrecision ?? 'fp32'],
+    ['precision', compute.graphPrecision ?? compute.kernelPrecision ?? (compute.tf32 ? 'tf32' : 'fp32')],
     ['compute', compute.description],
     ['threads', argv.threads, argv.threads === 0 ? 'one a core' : String(argv.threads)],
     ['steps', argv.steps],

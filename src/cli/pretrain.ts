@@ -75,8 +75,11 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   }
 }
 
-function artifactOptions(options: PretrainOptions, { kernelPrecision }: Compute): ArtifactOptions {
-  return { ...options, accumulate: options.accumIter > 1, kernelPrecision };
+function artifactOptions(
+  options: PretrainOptions,
+  { kernelPrecision, graphPrecision }: Compute,
+): ArtifactOptions {
+  return { ...options, accumulate: options.accumIter > 1, kernelPrecision, graphPrecision };
 }
 
 /** What `--dry-run` prints. */
