@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Graph } from '../graph/graph.js';
+import type { Graph, HalfType } from '../graph/graph.js';
 import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from '../lowering/expand.js';
 import { type Lacks, lowerForDevice } from '../lowering/for-device.js';
 import { fuseForKernels } from '../lowering/fuse.js';
+import { dropRoundTrips, mixedPrecision } from '../lowering/mixed-precision.js';
 import { storeBfloat16 } from '../lowering/store-bfloat16.js';
 import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
@@ -14,6 +15,7 @@ import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
 import {
   evalModelFile,
+  type GraphPrecision,
   type KernelPrecision,
   type Manifest,
   manifestFile,
@@ -34,9 +36,13 @@ export interface ArtifactOptions {
   readonly gradCheckpointing?: boolean | undefined;
   /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
   readonly kernelPrecision?: KernelPrecision | undefined;
+  /** Of the training graph's products; float32 where not given. Not together with kernels. */
+  readonly graphPrecision?: GraphPrecision | undefined;
   /** What the device lacks that runs the graphs; nothing where not given. */
   readonly lacks?: Lacks | undefined;
 }
+
+const halfTypes = { fp16: 'float16', bf16: 'bfloat16' } as const satisfies Record<GraphPrecision, HalfType>;
 
 export interface Artifacts {
   readonly manifest: Manifest;
@@ -48,9 +54,8 @@ export interface Artifacts {
  * only) unless asked for kernels, and their manifest. Same options, same bytes.
  */
 export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
-  const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing, kernelPrecision } =
-    options;
-  const { lacks } = options;
+  const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing } = options;
+  const { kernelPrecision, graphPrecision, lacks } = options;
   const kept = checkedKeptCount(config, maskRatio);
   const predicted = checkedPredictedCount(config, kept, predictRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
@@ -60,9 +65,20 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
     return bfloat16 ? storeBfloat16(fused) : fused;
   };
-  const training = lower(
-    trainingGraph(config, batchSize, { kept, predicted, normPixLoss, accumulate, gradCheckpointing }),
-  );
+  const portable = trainingGraph(config, batchSize, {
+    kept,
+    predicted,
+    normPixLoss,
+    accumulate,
+    gradCheckpointing,
+  });
+  const training =
+    graphPrecision === undefined
+      ? lower(portable)
+      : lowerForDevice(
+          dropRoundTrips(expandDefinitions(mixedPrecision(portable, halfTypes[graphPrecision]))),
+          lacks,
+        );
   const evaluation = lowerForDevice(
     expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss })),
     lacks,
@@ -85,6 +101,7 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     accumulate,
     ...(gradCheckpointing && { gradCheckpointing }),
     ...(kernelPrecision && { kernelPrecision }),
+    ...(graphPrecision && { graphPrecision }),
     parameters,
     arena,
     activationBytes: peakActivationBytes(training),

@@ -9,6 +9,9 @@ import type { Shape } from '../util/shape.js';
 /** Precision of the kernels' products; sums are float32 in both. */
 export type KernelPrecision = 'fp32' | 'bf16';
 
+/** Precision of a training graph's products where it is not float32, as `lowering/mixed-precision.ts` makes it. */
+export type GraphPrecision = 'fp16' | 'bf16';
+
 /** What the three graphs of a folder are and how their memory is laid out. All a trainer needs to know of them. */
 export interface Manifest {
   readonly formatVersion: 1;
@@ -28,6 +31,8 @@ export interface Manifest {
   readonly gradCheckpointing?: boolean;
   /** Whether the training and optimizer graphs need the library of `src/kernels`, and its precision. */
   readonly kernelPrecision?: KernelPrecision;
+  /** Of the training graph in ONNX's own operators, where it is not float32; the other graphs are. */
+  readonly graphPrecision?: GraphPrecision;
   readonly parameters: readonly ManifestParameter[];
   readonly arena: ArenaLayout;
   /** Estimate of what a training step holds beside the arenas; see `memory.ts`. */

@@ -3,6 +3,7 @@ import { sizeOf } from '../util/shape.js';
 
 const elementBytes: Record<DType, number> = {
   float32: 4,
+  float16: 2,
   bfloat16: 2,
   float64: 8,
   int32: 4,

@@ -1,5 +1,6 @@
 /** Types of tensors as safetensors names them, and their numbers as JavaScript's arrays. */
 import { UserError } from '../util/errors.js';
+import { bfloat16ToFloat32, float16ToFloat32 } from '../util/half.js';
 
 /** Bytes of one element. Types that pack several elements into a byte (F4, F6_…) are not read. */
 export const dtypeBytes = {
@@ -73,34 +74,7 @@ export function checkFloat(dtype: Dtype, expected: string): asserts dtype is Flo
 /** Numbers of a float type as float32: exact but for F64, which is rounded. */
 export function toFloat32(dtype: FloatDtype, array: TensorArray): Float32Array {
   if (dtype === 'F32') return array as Float32Array;
-  if (dtype === 'F16') return halfToFloat32(array as Uint16Array);
+  if (dtype === 'F16') return float16ToFloat32(array as Uint16Array);
   if (dtype === 'BF16') return bfloat16ToFloat32(array as Uint16Array);
   return Float32Array.from(array as Float64Array);
-}
-
-/** A bfloat16 is the upper half of a float32. */
-function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = bits[i]! << 16;
-  return new Float32Array(out.buffer);
-}
-
-/** IEEE 754 binary16 (1 sign, 5 exponent, 10 fraction bits) to binary32 (1, 8, 23), exactly. */
-function halfToFloat32(bits: Uint16Array): Float32Array {
-  const out = new Uint32Array(bits.length);
-  const values = new Float32Array(out.buffer);
-  for (let i = 0; i < bits.length; i++) {
-    const half = bits[i]!;
-    const sign = (half & 0x8000) << 16;
-    const exponent = (half >> 10) & 31;
-    const fraction = half & 1023;
-    if (exponent === 0) {
-      values[i] = fraction / 2 ** 24; // zero and subnormals
-      out[i] = out[i]! | sign;
-    } else {
-      // 127 − 15 = 112 is the difference of the biases; infinities and NaNs keep an exponent of all ones.
-      out[i] = sign | ((exponent === 31 ? 255 : exponent + 112) << 23) | (fraction << 13);
-    }
-  }
-  return values;
 }

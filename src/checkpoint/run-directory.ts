@@ -49,12 +49,15 @@ export interface Checkpoint {
  * durable, `latest` names it, and of the steps up to it the newest `keep` are left. Later steps, of a run that
  * was since resumed from before them, stay until they are written again. A failure leaves the older
  * checkpoints as they were. Returns the folder of the new one.
+ *
+ * @param spared the folder of an older checkpoint that stays beside those
  */
 export async function writeCheckpoint(
   run: string,
   step: number,
   write: (folder: string) => Promise<void>,
   keep: number,
+  spared?: string,
 ): Promise<string> {
   const { checkpoints, latest } = runPaths(run);
   const name = `step-${step}`;
@@ -76,7 +79,7 @@ export async function writeCheckpoint(
     await rename(temporary, folder);
     await syncFolder(checkpoints);
     await writeTextAtomically(latest, `${name}\n`);
-    await removeOld(checkpoints, step, keep);
+    await removeOld(checkpoints, step, keep, spared);
     return folder;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => {});
@@ -124,13 +127,25 @@ async function removeTemporaries(checkpoints: string): Promise<void> {
   }
 }
 
+/** Makes `latest` name an older checkpoint of the run; later ones stay until they are written again. */
+export async function pointLatestAt(run: string, folder: string): Promise<void> {
+  const { checkpoints, latest } = runPaths(run);
+  if (resolve(dirname(folder)) === resolve(checkpoints))
+    await writeTextAtomically(latest, `${basename(folder)}\n`);
+}
+
+/** Leaves the newest `keep` checkpoints of the steps up to `step`, which `latest` names. */
+export function removeOldCheckpoints(run: string, step: number, keep: number): Promise<void> {
+  return removeOld(runPaths(run).checkpoints, step, keep);
+}
+
 /** Called when `latest` names step `step`. */
-async function removeOld(checkpoints: string, step: number, keep: number): Promise<void> {
+async function removeOld(checkpoints: string, step: number, keep: number, spared?: string): Promise<void> {
   const all = await checkpointNames(checkpoints);
   const steps = all.filter((checkpoint) => !checkpoint.standIn && checkpoint.step <= step);
   const old = steps.slice(Math.max(1, keep));
   for (const { name } of [...old, ...all.filter(({ standIn }) => standIn)]) {
-    await removeFolder(checkpoints, name);
+    if (spared === undefined || name !== basename(spared)) await removeFolder(checkpoints, name);
   }
   await removeTemporaries(checkpoints);
 }

@@ -50,16 +50,13 @@ type StepArguments = Arguments<typeof options>;
 export async function run(argv: StepArguments): Promise<void> {
   const model = modelOf(argv);
   const device = chooseDevice(argv.device);
-  const compute = chooseCompute(argv, device);
+  const compute = chooseCompute({ ...argv, device: device.name });
   const { accumIter, steps, numWorkers, threads, profile } = argv;
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
-    const artifacts = {
-      ...argv,
-      accumulate: accumIter > 1,
-      kernelPrecision: compute.kernelPrecision,
-      lacks: device.lacks,
-    };
+    const { kernelPrecision, graphPrecision } = compute;
+    const { lacks } = device;
+    const artifacts = { ...argv, accumulate: accumIter > 1, kernelPrecision, graphPrecision, lacks };
     const runtime = { threads, kernelsPath: compute.kernels?.path, device };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
@@ -114,7 +111,7 @@ function rowsOf(argv: StepArguments, device: Device, compute: Compute, result: S
     ['mask_ratio', argv.maskRatio],
     ['predict_ratio', argv.predictRatio],
     ['grad_checkpointing', argv.gradCheckpointing],
-    ['precision', compute.kernelPrecision ?? 'fp32'],
+    ['precision', compute.graphPrecision ?? compute.kernelPrecision ?? (compute.tf32 ? 'tf32' : 'fp32')],
     ['device', device.description],
     ['compute', compute.description],
     ['threads', argv.threads, argv.threads === 0 ? 'one a core' : String(argv.threads)],

@@ -27,6 +27,13 @@ export const options = {
     requiresArg: true,
     describe: 'fp32 or bf16: operators of mae’s own library, in this precision; none: of ONNX alone',
   },
+  precision: {
+    type: 'string',
+    coerce: choice('precision', ['fp32', 'fp16', 'bf16']),
+    default: 'fp32',
+    requiresArg: true,
+    describe: 'Of the products in the training graph: fp16 or bf16 for devices that are fast at it',
+  },
   seed: {
     coerce: integer('seed', { min: 0 }),
     requiresArg: true,
@@ -55,13 +62,23 @@ function portable(argv: Arguments<typeof options>): ArtifactFiles {
       );
     }
   }
-  const { accumIter, kernels } = argv;
+  const { accumIter, kernels, precision } = argv;
+  if (kernels !== 'none' && precision !== 'fp32') {
+    throw new UserError(`--precision ${precision}: expected without --kernels, which has its own precision`);
+  }
   const kernelPrecision = kernels === 'none' ? undefined : kernels;
-  return buildArtifacts(modelOf(argv), { ...argv, accumulate: accumIter > 1, kernelPrecision });
+  const graphPrecision = precision === 'fp32' ? undefined : precision;
+  return buildArtifacts(modelOf(argv), {
+    ...argv,
+    accumulate: accumIter > 1,
+    kernelPrecision,
+    graphPrecision,
+  });
 }
 
 function onnxRuntimeTraining(argv: Arguments<typeof options>): ArtifactFiles {
   const { seed = pretrainDefaults.seed, weightDecay = 0, gradCheckpointing } = argv;
   if (gradCheckpointing) throw new UserError('--grad-checkpointing: expected with --runtime portable only');
+  if (argv.precision !== 'fp32') throw new UserError('--precision: expected with --runtime portable only');
   return { files: buildOnnxRuntimeTraining(modelOf(argv), { ...argv, seed, weightDecay }) };
 }

@@ -35,7 +35,8 @@ export const computeFlags = {
     coerce: choice('precision', precisions),
     default: pretrainDefaults.precision,
     requiresArg: true,
-    describe: 'auto, fp32 or bf16: precision of products; auto takes bf16 where the processor is fast at it',
+    describe:
+      'auto, fp32, tf32 (CUDA), fp16 or bf16: of products; auto takes bf16 on CUDA and on processors fast at it, else fp32',
   },
   kernels: {
     type: 'boolean',

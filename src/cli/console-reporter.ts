@@ -83,7 +83,9 @@ export class ConsoleReporter implements PretrainObserver {
   finished({ step, checkpoint }: PretrainResult, signal: string | undefined): void {
     this.close();
     const ended = signal === undefined ? 'done' : `stopped by ${signal}`;
-    say(`${ended} at step ${step}; saved ${checkpoint}`);
+    say(
+      `${ended} at step ${step}; ${checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`}`,
+    );
     if (signal !== undefined) say('run the same command again to continue');
   }
 

@@ -124,6 +124,14 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Steps between lines of log.jsonl',
   },
+  // A damaged batch is one bad step. Of ten different ones in a row the weights are the cause, and in a run of
+  // hundreds of thousands of steps ten cost nothing to find out.
+  'max-bad-steps': {
+    default: defaults.maxBadSteps,
+    coerce: integer('max-bad-steps', { min: 1 }),
+    requiresArg: true,
+    describe: 'Steps in a row with a NaN or infinite loss or gradient, each skipped, that end the run',
+  },
   device: deviceFlag,
   ...computeFlags,
   config: {

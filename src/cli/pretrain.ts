@@ -32,7 +32,7 @@ export async function run(argv: PretrainArguments): Promise<void> {
 export async function runPretraining(options: PretrainOptions): Promise<PretrainResult> {
   const model = modelOf(options);
   const device = chooseDevice(options.device);
-  const compute = chooseCompute(options, device);
+  const compute = chooseCompute({ ...options, device: device.name });
   const artifacts = buildArtifacts(model, artifactOptions(options, compute, device));
   const { manifest } = artifacts;
   if (device.memory === undefined) checkMemory(estimateMemory(manifest), options);
@@ -80,17 +80,17 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
 
 function artifactOptions(
   options: PretrainOptions,
-  { kernelPrecision }: Compute,
+  { kernelPrecision, graphPrecision }: Compute,
   { lacks }: Device,
 ): ArtifactOptions {
-  return { ...options, accumulate: options.accumIter > 1, kernelPrecision, lacks };
+  return { ...options, accumulate: options.accumIter > 1, kernelPrecision, graphPrecision, lacks };
 }
 
 /** What `--dry-run` prints. */
 async function printPlan(options: PretrainOptions): Promise<void> {
   const model = modelOf(options);
   const device = chooseDevice(options.device);
-  const compute = chooseCompute(options, device);
+  const compute = chooseCompute({ ...options, device: device.name });
   const { manifest } = buildArtifacts(model, artifactOptions(options, compute, device));
   const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);

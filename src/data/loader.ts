@@ -169,6 +169,24 @@ export class TrainLoader {
     return { epoch, index: firstPosition / batchSize, images, idsShuffle, skipped, seconds, release };
   }
 
+  /**
+   * The paths of the images of a batch, row by row. One that could not be read stands for the next of the order that
+   * could, as far as the batch tells.
+   */
+  pathsOf({ epoch, index, skipped }: Pick<Batch, 'epoch' | 'index' | 'skipped'>): string[] {
+    const { folder, batchSize, seed } = this.#options;
+    const order = new RandomStream(seed, 'order', epoch).permutation(folder.length);
+    const unreadable = new Set(skipped.map(({ path }) => path));
+    return Array.from({ length: batchSize }, (_, row) => {
+      let path = '';
+      for (let offset = 0; offset < folder.length; offset++) {
+        path = folder.path(order[(index * batchSize + row + offset) % folder.length]!);
+        if (!unreadable.has(path)) break;
+      }
+      return path;
+    });
+  }
+
   /** Ends the workers and frees their decoders; a next() that still waits is rejected. */
   async close(): Promise<void> {
     await this.#ring.close();

@@ -1,3 +1,4 @@
+import { bfloat16Bits, float16Bits } from '../util/half.js';
 import { formatShape, type Shape, sizeOf } from '../util/shape.js';
 import type { DType, TensorData, Value } from './graph.js';
 
@@ -40,7 +41,9 @@ function numbersOf(type: DType, numbers: readonly number[]): TensorData {
     case 'uint8':
     case 'bool':
       return Uint8Array.from(numbers);
+    case 'float16':
+      return Uint16Array.from(numbers, float16Bits);
     case 'bfloat16':
-      throw new TypeError('constant: bfloat16 is what kernels hand to each other, not a type of constants');
+      return Uint16Array.from(numbers, bfloat16Bits);
   }
 }

@@ -22,10 +22,17 @@ export type Op =
   | GradientOp
   | MicrosoftOp;
 
-export type DType = 'float32' | 'bfloat16' | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
+export type DType = 'float32' | HalfType | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
 
-/** Numbers of a constant, of the typed array that fits its type. */
-export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+/** Floating-point numbers of 16 bits: 5 and 10 of exponent and fraction, or 8 and 7. */
+export type HalfType = 'float16' | 'bfloat16';
+
+export function isHalf(type: DType): type is HalfType {
+  return type === 'float16' || type === 'bfloat16';
+}
+
+/** Numbers of a constant, of the typed array that fits its type; those of 16 bits as their bits. */
+export type TensorData = Float32Array | Uint16Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
 
 export type Attribute = number | string | readonly number[];
 export type Attributes = Readonly<Record<string, Attribute>>;

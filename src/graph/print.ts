@@ -1,4 +1,5 @@
-import { formatType, type Graph, type Value } from './graph.js';
+import { bfloat16ToFloat32, float16ToFloat32 } from '../util/half.js';
+import { type DType, formatType, type Graph, type Value } from './graph.js';
 import { nameValues } from './names.js';
 
 /** A graph as text: one line a node, with types, shapes and small constants. For people and for tests. */
@@ -25,6 +26,11 @@ export function printGraph(graph: Graph): string {
 function printConstant(value: Value): string {
   const { data } = value.source as { data: ArrayLike<number | bigint> };
   if (data.length > 8) return `<${formatType(value)}>`;
-  const numbers = Array.from(data, String).join(', ');
+  const numbers = Array.from(decoded(value.type, data), String).join(', ');
   return value.shape.length === 0 ? numbers : `[${numbers}]`;
+}
+
+function decoded(type: DType, data: ArrayLike<number | bigint>): ArrayLike<number | bigint> {
+  if (type === 'float16') return float16ToFloat32(data as Uint16Array);
+  return type === 'bfloat16' ? bfloat16ToFloat32(data as Uint16Array) : data;
 }

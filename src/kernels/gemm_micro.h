@@ -17,6 +17,9 @@ constexpr int64_t tile_rows = 14;  // × 2 vectors, of 32 registers
 constexpr int64_t tile_rows = 6;  // × 2 vectors, of 16
 #endif
 
+// How many units ahead a panel of b is asked for: it comes from the second-level cache.
+constexpr int64_t prefetched = 16;
+
 inline Floats add_product(Floats sum, float a, Floats b) { return fma(splat(a), b, sum); }
 #if defined(__AVX512BF16__)
 inline Floats add_product(Floats sum, uint32_t a, Floats b) {
@@ -43,6 +46,8 @@ struct VectorKernel {
       for (int j = 0; j < 2; j++) sum[i][j] = Floats{};
     for (int64_t u = 0; u < units; u++) {
       const Floats b0 = load((const float*)b), b1 = load((const float*)b + lanes);
+      __builtin_prefetch(b + prefetched * 2 * lanes);
+      __builtin_prefetch(b + prefetched * 2 * lanes + lanes);
 #pragma GCC unroll 14
       for (int i = 0; i < tile_rows; i++) {
         sum[i][0] = add_product(sum[i][0], a[i], b0);

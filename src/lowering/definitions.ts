@@ -1,6 +1,7 @@
-import { type Attributes, producerOf, type Value } from '../graph/graph.js';
+import { type Attributes, isHalf, producerOf, type Value } from '../graph/graph.js';
 import {
   add,
+  cast,
   div,
   erf,
   exp,
@@ -45,6 +46,16 @@ function joinHeads(parts: readonly Value[]): Value {
   return transpose(concat(stacked, 0), [1, 3, 0, 2, 4]);
 }
 
+/** x in float32 where it is of half precision. */
+const float32 = (x: Value): Value => (isHalf(x.type) ? cast(x, 'float32') : x);
+
+/**
+ * The same for what the forward pass left, and no earlier than dy is there: the wider copy of it would wait for dy
+ * (see `scalarAfter`). x·1 is x.
+ */
+const float32After = (dy: Value, x: Value): Value =>
+  isHalf(x.type) ? cast(mul(x, scalarAfter(dy, 1)), 'float32') : x;
+
 function sum(...terms: readonly (Value | null | undefined)[]): Value {
   return terms.filter((term) => term !== null && term !== undefined).reduce((a, b) => add(a, b));
 }
@@ -83,11 +94,15 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
   },
 
   // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(z)), φ(x) = exp(−z²)/√2π, z = x/√2
+  // Of half precision it takes and gives only the ends: a chain of roundings would leave few of bfloat16's 8 bits
+  // where Φ is small, and ½ + ½·erf(z) none for z below −2. PyTorch's kernel computes in float32 too.
   GeluGrad: ([dy, x]) => {
-    const z = mul(x!, scalarAfter(dy!, Math.SQRT1_2));
+    const [g, v] = [float32(dy!), float32After(dy!, x!)];
+    const z = mul(v, scalarAfter(g, Math.SQRT1_2));
     const cumulative = shift(scale(erf(z), 0.5), 0.5);
     const density = scale(exp(neg(square(z))), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(dy!, add(cumulative, mul(x!, density))), mul(x!, cumulative)];
+    const outputs = [mul(g, add(cumulative, mul(v, density))), mul(v, cumulative)];
+    return outputs.map((output) => cast(output, x!.type));
   },
 
   // dx = y∘(dy − Σ dy∘y)
@@ -105,11 +120,13 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
     return [sum(dx, addend), reduceSum(mul(dy!, normalized), rows), reduceSum(dy!, rows), y];
   },
 
-  // P = softmax(s·q·kᵀ), y = P·v
+  // P = softmax(s·q·kᵀ), y = P·v; the softmax is computed in float32. s multiplies q, which is smaller than q·kᵀ: in
+  // float16 q·kᵀ alone may pass 65504. Rounded to half precision, s is 1.2e-4 off at most for the published widths.
   Attention: ([qkv], attributes) => {
     const [query, key, value] = headsOf(qkv!);
-    const scores = scale(matMul(query, transposeHead(key)), attributes['scale'] as number);
-    return [swapTokensAndHeads(matMul(softmax(scores), value)), reduceLogSumExp(scores, [-1])];
+    const scores = matMul(scale(query, attributes['scale'] as number), transposeHead(key));
+    const probabilities = cast(softmax(float32(scores)), value.type);
+    return [swapTokensAndHeads(matMul(probabilities, value)), reduceLogSumExp(float32(scores), [-1])];
   },
 
   // P once more; it is T² numbers a head, the largest thing to keep.  dP = dy·vᵀ, dS = P∘(dP − rowsum(dy∘y)): the
@@ -119,16 +136,17 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
     const s = attributes['scale'] as number;
     const [query, key, value] = headsOf(qkv!);
     const scaledQuery = mul(query, scalarAfter(dy!, s));
-    const probabilities = softmax(matMul(scaledQuery, transposeHead(key)));
+    const probabilities = softmax(float32(matMul(scaledQuery, transposeHead(key))));
     const dOutput = swapTokensAndHeads(dy!);
-    const dProbabilities = matMul(dOutput, transposeHead(value));
-    const rowSum = swapTokensAndHeads(reduceSum(mul(dy!, output!), [-1], true));
-    const dScores = mul(probabilities, sub(dProbabilities, rowSum));
+    const dProbabilities = float32(matMul(dOutput, transposeHead(value)));
+    const terms = mul(float32(dy!), float32After(dy!, output!));
+    const rowSum = swapTokensAndHeads(reduceSum(terms, [-1], true));
+    const dScores = cast(mul(probabilities, sub(dProbabilities, rowSum)), qkv!.type);
     return [
       joinHeads([
         scale(matMul(dScores, key), s),
         matMul(transposeHead(dScores), scaledQuery),
-        matMul(transposeHead(probabilities), dOutput),
+        matMul(transposeHead(cast(probabilities, qkv!.type)), dOutput),
       ]),
     ];
   },

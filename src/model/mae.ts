@@ -11,7 +11,14 @@ import { input, type Value } from '../graph/graph.js';
 import { add, cast, div, mul, scale, shift, sqrt, square, sub } from '../graph/ops/elementwise.js';
 import { concat, expand, gather, pad, reshape, slice, transpose } from '../graph/ops/movement.js';
 import { reduceMean, reduceSum } from '../graph/ops/reduction.js';
-import { block, layerNorm, linear, type Parameters } from '../nn/layers.js';
+import {
+  type BlockOptions,
+  block,
+  layerNorm,
+  linear,
+  type Parameters,
+  type TokenRange,
+} from '../nn/layers.js';
 import { imageSize, type ModelConfig, patchCount } from './config.js';
 
 /** Mean and deviation of ImageNet's RGB in [0, 1], by which every published MAE normalises its input. */
@@ -83,6 +90,10 @@ function shufflePositions(table: Value, idsShuffle: Value, count: number): Value
 /** Is told of each transformer block, x to y, in order. */
 export type OnBlock = (x: Value, y: Value) => void;
 
+function encoderBlock({ numHeads, layerNormEps }: ModelConfig): BlockOptions {
+  return { heads: numHeads, epsilon: layerNormEps };
+}
+
 /** The encoder on the first K patches. shuffled: uint8 [B, L, P] → latent [B, 1 + K, D]. */
 export function forwardEncoder(
   config: ModelConfig,
@@ -97,7 +108,7 @@ export function forwardEncoder(
   const cls = expand(p('cls_token'), [batch, 1, config.embedDim]);
   let x = add(concat([cls, visible], 1), shufflePositions(p('pos_embed'), idsShuffle, kept));
   for (let i = 0; i < config.depth; i++) {
-    const y = block(x, p, `blocks.${i}`, config.numHeads, config.layerNormEps);
+    const y = block(x, p, `blocks.${i}`, encoderBlock(config));
     onBlock?.(x, y);
     x = y;
   }
@@ -106,7 +117,7 @@ export function forwardEncoder(
 
 /**
  * The decoder over the class token and the first N patches, before its final norm; those after the K visible ones
- * are mask tokens. latent: [B, 1 + K, D] → [B, 1 + N, E].
+ * are mask tokens. Only the tokens of `read` leave the last block's attention. latent: [B, 1 + K, D] → [B, R, E].
  */
 function forwardDecoder(
   config: ModelConfig,
@@ -114,6 +125,7 @@ function forwardDecoder(
   latent: Value,
   idsShuffle: Value,
   count: number,
+  read: TokenRange,
   onBlock?: OnBlock,
 ): Value {
   const batch = idsShuffle.shape[0]!;
@@ -122,7 +134,12 @@ function forwardDecoder(
   const masks = expand(p('mask_token'), [batch, masked, config.decoderEmbedDim]);
   let x = add(concat([embedded, masks], 1), shufflePositions(p('decoder_pos_embed'), idsShuffle, count));
   for (let i = 0; i < config.decoderDepth; i++) {
-    const y = block(x, p, `decoder_blocks.${i}`, config.decoderNumHeads, config.layerNormEps);
+    const isLast = i === config.decoderDepth - 1;
+    const y = block(x, p, `decoder_blocks.${i}`, {
+      heads: config.decoderNumHeads,
+      epsilon: config.layerNormEps,
+      read: isLast ? read : undefined,
+    });
     onBlock?.(x, y);
     x = y;
   }
@@ -163,7 +180,8 @@ export interface MaeLossOptions extends MaeOptions {
 }
 
 /**
- * The training loss, a scalar. Only removed patches pass the head, for the loss reads no others. Where not all are
+ * The training loss, a scalar. Only removed patches pass the last block's MLP and the head, for the loss reads no
+ * others. Where not all are
  * predicted, those that are come first: in a random permutation they are a uniform sample, drawn anew each step. The
  * decoder gets no token of the rest (Wang et al., "VideoMAE V2: Scaling Video Masked Autoencoders with Dual
  * Masking", CVPR 2023).
@@ -179,8 +197,8 @@ export function maeLoss(
   const end = kept + predicted;
   const shuffled = shufflePatches(inputs, config);
   const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept, onBlock);
-  const decoded = forwardDecoder(config, p, latent, idsShuffle, end, onBlock);
-  const pred = predict(config, p, slice(decoded, 1, 1 + kept, 1 + end));
+  const decoded = forwardDecoder(config, p, latent, idsShuffle, end, [1 + kept, 1 + end], onBlock);
+  const pred = predict(config, p, decoded);
   const target = targets(slice(shuffled, 1, kept, end), options.normPixLoss);
   return reduceMean(imageLosses(pred, target), [0]);
 }
@@ -192,8 +210,8 @@ export function maeEvaluation(config: ModelConfig, p: Parameters, inputs: MaeInp
   const patches = patchCount(config);
   const shuffled = shufflePatches(inputs, config);
   const latent = forwardEncoder(config, p, shuffled, idsShuffle, kept);
-  const decoded = forwardDecoder(config, p, latent, idsShuffle, patches);
-  const pred = predict(config, p, slice(decoded, 1, 1, 1 + patches));
+  const decoded = forwardDecoder(config, p, latent, idsShuffle, patches, [1, 1 + patches]);
+  const pred = predict(config, p, decoded);
   const target = targets(slice(shuffled, 1, kept, patches), options.normPixLoss);
   const imageLoss = imageLosses(slice(pred, 1, kept, patches), target);
   return { loss: reduceMean(imageLoss, [0]), imageLoss, pred };
@@ -217,6 +235,6 @@ export function maeEncoder(config: ModelConfig, p: Parameters, pixelValues: Valu
   // the class token enters by padding and adding, for its row has to be repeated for a batch of unknown size
   const positions = add(p('pos_embed'), pad(p('cls_token'), 1, 0, rows * columns));
   let x = add(pad(embedPatches(patches, p), 1, 1, 0), positions);
-  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, config.numHeads, config.layerNormEps);
+  for (let i = 0; i < config.depth; i++) x = block(x, p, `blocks.${i}`, encoderBlock(config));
   return layerNorm(x, p, 'norm', config.layerNormEps);
 }

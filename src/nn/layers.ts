@@ -1,7 +1,7 @@
 import type { Value } from '../graph/graph.js';
 import { add, gelu } from '../graph/ops/elementwise.js';
 import { gemm } from '../graph/ops/linalg.js';
-import { reshape } from '../graph/ops/movement.js';
+import { reshape, slice } from '../graph/ops/movement.js';
 import { attention, layerNormalization } from '../graph/ops/normalization.js';
 import { sizeOf } from '../util/shape.js';
 
@@ -23,24 +23,48 @@ export function layerNorm(x: Value, p: Parameters, name: string, epsilon = layer
   return layerNormalization(x, p(`${name}.weight`), p(`${name}.bias`), epsilon);
 }
 
-/** Multi-head self-attention with one fused qkv matrix. x: [B, T, D]. */
-export function selfAttention(x: Value, p: Parameters, name: string, heads: number): Value {
-  const [batch, tokens, width] = x.shape as [number, number, number];
-  const headWidth = width / heads;
-  const qkv = reshape(linear(x, p, `${name}.qkv`), [batch, tokens, 3, heads, headWidth]);
-  const y = attention(qkv, 1 / Math.sqrt(headWidth)); // [B, T, H, d]
-  return linear(reshape(y, [batch, tokens, width]), p, `${name}.proj`);
-}
+/** From a token to before another: [start, end). */
+export type TokenRange = readonly [start: number, end: number];
 
-/** A pre-norm transformer block. x: [B, T, D]. */
-export function block(
+/**
+ * Multi-head self-attention with one fused qkv matrix. x: [B, T, D].
+ *
+ * @param read the tokens that are read afterwards, all where not given: no others pass the projection.
+ */
+export function selfAttention(
   x: Value,
   p: Parameters,
   name: string,
   heads: number,
-  epsilon = layerNormEpsilon,
+  read?: TokenRange,
 ): Value {
-  x = add(x, selfAttention(layerNorm(x, p, `${name}.norm1`, epsilon), p, `${name}.attn`, heads));
+  const [batch, tokens, width] = x.shape as [number, number, number];
+  const headWidth = width / heads;
+  const qkv = reshape(linear(x, p, `${name}.qkv`), [batch, tokens, 3, heads, headWidth]);
+  const y = attention(qkv, 1 / Math.sqrt(headWidth)); // [B, T, H, d]
+  return linear(tokensOf(reshape(y, [batch, tokens, width]), read), p, `${name}.proj`);
+}
+
+export interface BlockOptions {
+  readonly heads: number;
+  readonly epsilon?: number;
+  /** The tokens that are read afterwards, all where not given: the block gives no others. */
+  readonly read?: TokenRange | undefined;
+}
+
+/** A pre-norm transformer block. x: [B, T, D] → [B, T, D], or fewer tokens where no more are read. */
+export function block(
+  x: Value,
+  p: Parameters,
+  name: string,
+  { heads, epsilon = layerNormEpsilon, read }: BlockOptions,
+): Value {
+  const attended = selfAttention(layerNorm(x, p, `${name}.norm1`, epsilon), p, `${name}.attn`, heads, read);
+  x = add(tokensOf(x, read), attended);
   const hidden = gelu(linear(layerNorm(x, p, `${name}.norm2`, epsilon), p, `${name}.mlp.fc1`));
   return add(x, linear(hidden, p, `${name}.mlp.fc2`));
+}
+
+function tokensOf(x: Value, range: TokenRange | undefined): Value {
+  return range === undefined ? x : slice(x, 1, ...range);
 }

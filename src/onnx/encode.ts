@@ -18,6 +18,7 @@ const microsoftDomain = 'com.microsoft';
 const { DataType } = onnx.TensorProto;
 const elementType: Record<DType, number> = {
   float32: DataType.FLOAT,
+  float16: DataType.FLOAT16,
   bfloat16: DataType.BFLOAT16,
   float64: DataType.DOUBLE,
   int32: DataType.INT32,
@@ -97,15 +98,15 @@ function encodeNode(
 }
 
 /**
- * Our operators name the types of their tensors where one of them is bfloat16, for a custom operator has fixed types:
- * FusedGemm_b_b takes a bfloat16 first factor and gives bfloat16. The letters of the inputs and of the outputs, b or
- * f, end with the last b.
+ * Our operators name the types of their tensors where one of them has 16 bits, for a custom operator has fixed types:
+ * FusedGemm_b_b takes a bfloat16 first factor and gives bfloat16. The letters of the inputs and of the outputs, b, h
+ * (float16) or f, end with the last that is not f.
  */
 function operatorName({ op, inputs, outputs }: Node): string {
   if (!isOwnOp(op)) return op;
   const letters = (values: readonly (Value | null)[]) =>
     values
-      .map((value) => (value?.type === 'bfloat16' ? 'b' : 'f'))
+      .map((value) => (value?.type === 'bfloat16' ? 'b' : value?.type === 'float16' ? 'h' : 'f'))
       .join('')
       .replace(/f+$/, '');
   const [taken, given] = [letters(inputs), letters(outputs)];

@@ -17,7 +17,7 @@ export interface AdamWScalars {
   stepSize: number;
   /** 1 / √(1 − β₂ᵗ) */
   secondMomentScale: number;
-  /** (1 − β₁)·c and (1 − β₂)·c², with c the factor by which clipping scales the gradient. */
+  /** (1 − β₁)·c and (1 − β₂)·c², with c the factor by which clipping, or a scaled loss, wants the gradient. */
   firstMomentShare: number;
   secondMomentShare: number;
 }
@@ -61,7 +61,7 @@ export function adamWGraph(chunk: number, options: AdamWOptions = adamWDefaults)
   };
 }
 
-/** The scalars of step t (1 for the first), for a gradient that clipping scales by `gradientScale`. */
+/** The scalars of step t (1 for the first), for a gradient that is to be multiplied by `gradientScale`. */
 export function adamWScalars(
   step: number,
   learningRate: number,

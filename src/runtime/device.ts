@@ -11,8 +11,6 @@ export interface Device {
   readonly memory?: { readonly name: string; readonly id: number };
   /** Whether tensors may be slices of one arena: pointers are addresses, not handles of buffers. */
   readonly hasArena: boolean;
-  /** Whether the custom operators of `src/kernels` run there. */
-  readonly hasCustomOperators: boolean;
   /** What its kernels lack; see `lowering/for-device.ts`. */
   readonly lacks: { readonly bytes: boolean; readonly int64: boolean; readonly inPlace: boolean };
   /** Elements that one run of the optimizer takes where it need not fit a processor's cache. */
@@ -27,7 +25,6 @@ export const cpuDevice: Device = {
   name: 'cpu',
   description: 'CPU',
   hasArena: true,
-  hasCustomOperators: true,
   lacks: { bytes: false, int64: false, inPlace: false },
   append() {},
   explain: (error) => error,
@@ -41,7 +38,6 @@ export function cudaDevice(index: number): Device {
     description: `CUDA, card ${index}`,
     memory: { name: 'Cuda', id: index },
     hasArena: true,
-    hasCustomOperators: false,
     // its Gemm copies C to the output before it adds the product
     lacks: { bytes: false, int64: false, inPlace: true },
     // 64 MiB a tensor: few launches, and temporaries that fit beside the activations
@@ -70,7 +66,6 @@ export function webgpuDevice(adapter?: string): Device {
     description: adapter === undefined ? 'WebGPU' : `WebGPU on ${adapter}`,
     memory: { name: 'WebGPU_Buf', id: 0 },
     hasArena: false,
-    hasCustomOperators: false,
     lacks: { bytes: true, int64: true, inPlace: true },
     append(api, options) {
       noFallback(api, options);

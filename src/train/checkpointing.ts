@@ -4,6 +4,7 @@ import { checkpointFiles, writeCheckpoint } from '../checkpoint/run-directory.js
 import { readTensorInto, type TensorToWrite, writeSafetensors } from '../checkpoint/safetensors.js';
 import { readState, type State, writeState } from '../checkpoint/state.js';
 import { UserError } from '../util/errors.js';
+import { isLossScale, type LossScale } from './loss-scale.js';
 import { modelMetadata } from './model-info.js';
 import { type ModelState, sliceOf } from './model-state.js';
 import { checkParameters, withSafetensors } from './weights.js';
@@ -18,16 +19,33 @@ export interface RunState extends State {
   readonly epochLossSum: number;
   /** Unreadable images met so far. */
   readonly skippedImages: number;
+  /** Steps without a finite gradient, in which the optimizer did not run: in all, and in this epoch. */
+  readonly skippedSteps: number;
+  readonly skippedInEpoch: number;
+  /** Of a run in float16. */
+  readonly lossScale?: LossScale | undefined;
 }
 
-export const startOfRun: RunState = { step: 0, epoch: 0, stepInEpoch: 0, epochLossSum: 0, skippedImages: 0 };
+export const startOfRun: RunState = {
+  step: 0,
+  epoch: 0,
+  stepInEpoch: 0,
+  epochLossSum: 0,
+  skippedImages: 0,
+  skippedSteps: 0,
+  skippedInEpoch: 0,
+};
 
-/** Saves a step of a run; nothing older is touched before it is whole. Returns its folder. */
+/** What checkpoints from before a field was there mean by its absence. */
+const earlierFields = { skippedSteps: 0, skippedInEpoch: 0 };
+
+/** Saves a step of a run; nothing older is touched before it is whole. Returns its folder. See `writeCheckpoint`. */
 export function saveCheckpoint(
   run: string,
   state: ModelState,
   position: RunState,
   keep: number,
+  spared?: string,
 ): Promise<string> {
   const { manifest } = state;
   return writeCheckpoint(
@@ -48,6 +66,7 @@ export function saveCheckpoint(
       await writeState(folder, position);
     },
     keep,
+    spared,
   );
 }
 
@@ -57,16 +76,19 @@ export async function loadCheckpoint(folder: string, state: ModelState): Promise
   const optimizer = join(folder, checkpointFiles.optimizer);
   await readArena(optimizer, state.expAvg, state.trained, 'exp_avg.');
   await readArena(optimizer, state.expAvgSq, state.trained, 'exp_avg_sq.');
-  const position = await readState(folder);
+  // fields in one order, so that a resumed run writes the bytes of one that was left alone
+  const saved: State = { ...earlierFields, ...(await readState(folder)) };
+  const check = (isRight: boolean, what: string) => {
+    if (isRight) return;
+    const path = join(folder, checkpointFiles.state);
+    throw new UserError(`checkpoint: expected ${what} in ${path}; resume from another checkpoint`);
+  };
   for (const field of Object.keys(startOfRun)) {
-    if (typeof position[field] !== 'number') {
-      throw new UserError(
-        `checkpoint: expected a number "${field}" in ${join(folder, checkpointFiles.state)}; ` +
-          'resume from another checkpoint',
-      );
-    }
+    check(typeof saved[field] === 'number', `a number "${field}"`);
   }
-  return position as RunState;
+  const { lossScale } = saved;
+  check(lossScale === undefined || isLossScale(lossScale), 'a loss scale and its good steps "lossScale"');
+  return { ...startOfRun, ...saved } as RunState;
 }
 
 /** The parts of an arena as float32 tensors, in the order of the model. */

@@ -32,6 +32,13 @@ export class ModelState {
     });
   }
 
+  /** Whether every parameter is a finite number. */
+  get isFinite(): boolean {
+    let sum = 0;
+    for (const value of this.parameters) sum += value * 0; // NaN for an infinity or a NaN, else ±0
+    return sum === 0;
+  }
+
   get trained(): ManifestParameter[] {
     return this.manifest.parameters.filter(({ group }) => group !== 'fixed');
   }

@@ -48,6 +48,8 @@ export interface PretrainOptions {
   keep: number;
   /** Steps between lines of the log. */
   logEvery: number;
+  /** Steps in a row without a finite loss and gradient that end the run. */
+  maxBadSteps: number;
   device: string;
   precision: Precision;
   /** Whether to use the kernels of `src/kernels` where they were built. */
@@ -75,6 +77,7 @@ export const pretrainDefaults = {
   saveEvery: 1,
   keep: 3,
   logEvery: 10,
+  maxBadSteps: 10,
   device: 'cpu',
   precision: 'auto',
   kernels: true,

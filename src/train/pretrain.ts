@@ -8,12 +8,16 @@ import { imageSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { UserError } from '../util/errors.js';
-import { loadCheckpoint, type RunState, saveCheckpoint, startOfRun } from './checkpointing.js';
+import { type BadStep, BadSteps } from './bad-steps.js';
+import { loadCheckpoint, type RunState, startOfRun } from './checkpointing.js';
 import { Evaluator } from './evaluator.js';
+import { afterGoodStep, afterOverflow, firstLossScale, judgeStep } from './loss-scale.js';
+import { Meter } from './meter.js';
 import { ModelState, sliceOf } from './model-state.js';
 import type { PretrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Compute } from './precision.js';
+import { RunCheckpoints } from './run-checkpoints.js';
 import { RunLog, type TrainLine, trimLog } from './run-log.js';
 import { Trainer } from './trainer.js';
 import { validate } from './validate.js';
@@ -41,7 +45,7 @@ export interface PretrainObserver {
   epochEnded(epoch: number, loss: number): void;
   validated(epoch: number, loss: number): void;
   skipped(image: SkippedImage): void;
-  /** Something to know of the weights that the run starts from. */
+  /** Something to know of the weights that the run starts from, or of a step that went wrong. */
   note(line: string): void;
 }
 
@@ -50,7 +54,8 @@ export interface PretrainResult {
   /** Mean loss of the first and of the last epoch that this process finished or began. */
   readonly firstLoss: number;
   readonly lastLoss: number;
-  readonly checkpoint: string;
+  /** Of the last step; undefined where it was not saved, for it was a bad one. */
+  readonly checkpoint: string | undefined;
 }
 
 /** Trains to the end of the plan, or until `shouldStop` says so after a step; saves before it returns. */
@@ -63,6 +68,8 @@ export async function pretrain(
   const paths = runPaths(options.outputDir);
   const state = new ModelState(manifest);
   let position = await startState(inputs, state, observer);
+  const isScaled = inputs.compute.graphPrecision === 'fp16';
+  position = { ...position, lossScale: isScaled ? (position.lossScale ?? firstLossScale) : undefined };
   await trimLog(paths.log, position.step);
   const log = new RunLog(paths.log);
   log.start({
@@ -88,14 +95,40 @@ export async function pretrain(
   const reported = new Set<string>();
   const meter = new Meter();
   const epochLosses: number[] = [];
-  let savedAt = inputs.resumeFrom === undefined ? -1 : position.step;
-  let checkpoint = inputs.resumeFrom ?? '';
+  const checkpoints = new RunCheckpoints(options.outputDir, options.keep, inputs.resumeFrom, position.step);
+  const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
 
   const save = async () => {
+    if (badSteps.inRow > 0) return; // the weights may be to blame
     trainer.download();
-    checkpoint = await saveCheckpoint(options.outputDir, state, position, options.keep);
-    savedAt = position.step;
-    log.checkpoint({ step: position.step, path: checkpoint });
+    const checkpoint = await checkpoints.save(state, position);
+    if (checkpoint !== undefined) log.checkpoint({ step: position.step, path: checkpoint });
+    else observer.note(`step ${position.step} is not saved: its weights are not finite`);
+  };
+  /** A step that the optimizer did not take. */
+  const reportSkipped = async (step: BadStep, reason: 'overflow' | 'bad', batches: readonly Batch[]) => {
+    const scale = step.lossScale === undefined ? {} : { loss_scale: step.lossScale };
+    let images: string | undefined;
+    if (reason === 'bad')
+      images = await badSteps.add(
+        step,
+        batches.flatMap((batch) => loader.pathsOf(batch)),
+      );
+    log.skippedStep({
+      step: step.step,
+      epoch: position.epoch,
+      reason,
+      loss: String(step.loss),
+      grad_norm: String(step.gradientNorm),
+      ...scale,
+      ...(images !== undefined && { images }),
+    });
+    observer.note(
+      reason === 'overflow'
+        ? `step ${step.step} skipped: gradients overflow, loss scale now ${position.lossScale?.scale}`
+        : `step ${step.step} skipped: loss ${step.loss}, gradient norm ${step.gradientNorm}; its images are in ${images}`,
+    );
+    if (badSteps.isTooMany) throw badSteps.error(await checkpoints.fallBack());
   };
   const nextBatch = async (): Promise<Batch> => {
     const batch = await meter.waiting(loader.next());
@@ -111,8 +144,11 @@ export async function pretrain(
   observer.started(position.step, plan.totalSteps);
   try {
     while (position.step < plan.totalSteps && !shouldStop()) {
-      // ---- one step: gradients of accumIter micro-batches, then AdamW ----
+      // ---- one step: gradients of accumIter micro-batches, then AdamW unless one of them is no number ----
       const lr = learningRate(position.step, plan.schedule);
+      const { lossScale } = position;
+      trainer.lossScale = lossScale?.scale ?? 1;
+      const batches: Batch[] = [];
       let loss = 0;
       let skippedImages = position.skippedImages;
       for (let i = 0; i < options.accumIter; i++) {
@@ -120,22 +156,28 @@ export async function pretrain(
         skippedImages += batch.skipped.length;
         const microLoss = await trainer.forwardBackward(batch, i, options.accumIter);
         batch.release();
+        batches.push(batch);
         loss += microLoss / options.accumIter;
       }
-      if (!Number.isFinite(loss) || !Number.isFinite(trainer.gradientNorm)) {
-        throw new UserError(
-          `training: the loss became ${loss} (gradient norm ${trainer.gradientNorm}) at step ${position.step + 1}; ` +
-            'the last checkpoint is kept: lower --lr, or set --clip-grad 1, and resume',
-        );
+      const { gradientNorm } = trainer;
+      const outcome = judgeStep(loss, gradientNorm, lossScale);
+      const isGood = outcome === 'good';
+      if (isGood) {
+        const { weightDecay, clipGrad } = options;
+        // AdamW corrects its moments for the steps that it took
+        const taken = position.step - position.skippedSteps;
+        await trainer.update(taken + 1, { learningRate: lr, weightDecay, clipGrad });
       }
-      const { weightDecay, clipGrad } = options;
-      await trainer.update(position.step + 1, { learningRate: lr, weightDecay, clipGrad });
+      const next = isGood ? afterGoodStep : afterOverflow;
       position = {
         ...position,
         step: position.step + 1,
         stepInEpoch: position.stepInEpoch + 1,
-        epochLossSum: position.epochLossSum + loss,
+        epochLossSum: position.epochLossSum + (isGood ? loss : 0),
         skippedImages,
+        skippedSteps: position.skippedSteps + Number(!isGood),
+        skippedInEpoch: position.skippedInEpoch + Number(!isGood),
+        ...(lossScale !== undefined && outcome !== 'bad' && { lossScale: next(lossScale) }),
       };
       // ---------------------------------------------------------------------
 
@@ -146,23 +188,33 @@ export async function pretrain(
         epoch,
         loss,
         lr,
-        grad_norm: trainer.gradientNorm,
+        grad_norm: gradientNorm,
+        ...(lossScale !== undefined && { loss_scale: lossScale.scale }),
         ...meter.read(plan.effectiveBatchSize, isLogged),
         skipped_images: position.skippedImages,
       };
-      if (isLogged) log.train(line);
-      observer.stepped(line, isLogged);
+      if (outcome !== 'bad') {
+        badSteps.end();
+        await checkpoints.confirm();
+      }
+      if (isGood) {
+        if (isLogged) log.train(line);
+        observer.stepped(line, isLogged);
+      } else {
+        const { step } = position;
+        await reportSkipped({ step, loss, gradientNorm, lossScale: lossScale?.scale }, outcome, batches);
+      }
 
       // once in a while: end the epoch, validate, save
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
       if (isEpochEnd) {
-        const mean = position.epochLossSum / position.stepInEpoch;
+        const mean = meanLoss(position);
         epochLosses.push(mean);
         log.epoch({ epoch, step: position.step, loss: mean });
         observer.epochEnded(epoch, mean);
         const leftOver = loader.batchesPerEpoch - plan.stepsPerEpoch * options.accumIter;
         for (let i = 0; i < leftOver; i++) (await nextBatch()).release();
-        position = { ...position, epoch: epoch + 1, stepInEpoch: 0, epochLossSum: 0 };
+        position = { ...position, epoch: epoch + 1, stepInEpoch: 0, epochLossSum: 0, skippedInEpoch: 0 };
         if (validationImages !== undefined) {
           evaluator ??= createEvaluator(inputs, trainer);
           const result = await validate(evaluator, state, validationImages, options);
@@ -181,19 +233,33 @@ export async function pretrain(
       if (isSaveStep || (isEpochEnd && position.epoch % options.saveEvery === 0)) await save();
       if (isEpochEnd || isSaveStep) meter.restart();
     }
-    if (savedAt !== position.step) await save();
+    if (checkpoints.savedAt !== position.step) await save();
+    if (position.step === plan.totalSteps) {
+      if (badSteps.inRow > 0) throw badSteps.error(await checkpoints.fallBack());
+      if (checkpoints.savedAt !== position.step) {
+        throw new UserError(
+          'training: expected finite weights at the end; start again with a lower --lr or --clip-grad 1',
+        );
+      }
+      await checkpoints.finish();
+    }
   } finally {
     await loader.close();
     evaluator?.release();
     trainer.release();
   }
-  if (position.stepInEpoch > 0) epochLosses.push(position.epochLossSum / position.stepInEpoch);
+  if (position.stepInEpoch > 0) epochLosses.push(meanLoss(position));
   return {
     step: position.step,
     firstLoss: epochLosses[0] ?? Number.NaN,
     lastLoss: epochLosses.at(-1) ?? Number.NaN,
-    checkpoint,
+    checkpoint: checkpoints.savedAt === position.step ? checkpoints.latest : undefined,
   };
+}
+
+/** Over the steps of this epoch that the optimizer took. */
+function meanLoss({ epochLossSum, stepInEpoch, skippedInEpoch }: RunState): number {
+  return epochLossSum / (stepInEpoch - skippedInEpoch);
 }
 
 /** Weights and position at the start: of a checkpoint, of other weights, or fresh. */
@@ -219,37 +285,4 @@ function createEvaluator({ runtime, artifacts, manifest }: PretrainInputs, train
   const byName = new Map(manifest.parameters.map((parameter) => [parameter.name, parameter]));
   const model = readFileSync(join(artifacts, evalModelFile));
   return new Evaluator(runtime, model, manifest, (name) => trainer.parameter(byName.get(name)!));
-}
-
-/** Images per second, and the share of the time spent waiting for data, since the last reading that was kept. */
-class Meter {
-  #start = performance.now();
-  #steps = 0;
-  #waited = 0;
-
-  restart(): void {
-    this.#start = performance.now();
-    this.#steps = 0;
-    this.#waited = 0;
-  }
-
-  async waiting<T>(promise: Promise<T>): Promise<T> {
-    const start = performance.now();
-    try {
-      return await promise;
-    } finally {
-      this.#waited += performance.now() - start;
-    }
-  }
-
-  read(imagesPerStep: number, restart: boolean): { images_per_second: number; data_wait: number } {
-    this.#steps++;
-    const elapsed = performance.now() - this.#start;
-    const reading = {
-      images_per_second: (this.#steps * imagesPerStep * 1000) / elapsed,
-      data_wait: this.#waited / elapsed,
-    };
-    if (restart) this.restart();
-    return reading;
-  }
 }

@@ -9,7 +9,10 @@ export interface TrainLine {
   /** Mean over the step's images. */
   loss: number;
   lr: number;
+  /** Of the loss that is not scaled. */
   grad_norm: number;
+  /** Of a run in float16: what the step's gradients were scaled by. */
+  loss_scale?: number;
   images_per_second: number;
   /** Share of the time since the last line spent waiting for data. */
   data_wait: number;
@@ -58,6 +61,19 @@ export class RunLog {
 
   checkpoint(line: { step: number; path: string }): void {
     this.#write({ type: 'checkpoint', ...line });
+  }
+
+  /** A step without an update; numbers as text, for JSON has no NaN. `images`: the file that names them. */
+  skippedStep(line: {
+    step: number;
+    epoch: number;
+    reason: 'overflow' | 'bad';
+    loss: string;
+    grad_norm: string;
+    loss_scale?: number;
+    images?: string;
+  }): void {
+    this.#write({ type: 'skipped_step', ...line });
   }
 
   skipped(line: { step: number; path: string; reason: string }): void {

@@ -32,6 +32,7 @@ const freeOptions = new Set<keyof PretrainOptions>([
   'saveEverySteps',
   'keep',
   'logEvery',
+  'maxBadSteps',
   'device',
   'kernels',
   'gradCheckpointing',

@@ -39,6 +39,11 @@ export class Trainer {
   readonly #numbers: DeviceState;
   readonly #images: Uint8Array;
   readonly #idsShuffle: BigInt64Array;
+  /**
+   * What the loss is multiplied by before gradients are taken, which float16 needs (`loss-scale.ts`). A power of two:
+   * norms are told and steps are taken without it, and nothing is rounded.
+   */
+  lossScale = 1;
   readonly #lossScale = new Float32Array(1);
   readonly #firstMicroBatch = new Float32Array(1);
   readonly #loss = new Float32Array(1);
@@ -75,7 +80,7 @@ export class Trainer {
   async forwardBackward(batch: MicroBatch, index: number, count: number): Promise<number> {
     this.#images.set(batch.images);
     this.#idsShuffle.set(batch.idsShuffle);
-    this.#lossScale[0] = 1 / count;
+    this.#lossScale[0] = this.lossScale / count;
     this.#firstMicroBatch[0] = Number(index === 0);
     if (index === 0 && this.#state.manifest.accumulate) this.#numbers.clearGradients();
     this.#training.send(...this.#changing);
@@ -83,15 +88,16 @@ export class Trainer {
     return this.#loss[0]!;
   }
 
-  /** The norm of the gradients so far. */
+  /** The norm of the gradients so far, of the loss that is not scaled. */
   get gradientNorm(): number {
-    return this.#gradientNorm[0]!;
+    return this.#gradientNorm[0]! / this.lossScale;
   }
 
   /** AdamW with the gradients at hand; `step` counts from 1. */
   async update(step: number, { learningRate, weightDecay, clipGrad }: OptimizerSettings): Promise<void> {
     // torch.nn.utils.clip_grad_norm_: min(1, limit / (norm + 1e-6))
-    const scale = clipGrad === undefined ? 1 : Math.min(1, clipGrad / (this.gradientNorm + 1e-6));
+    const clip = clipGrad === undefined ? 1 : Math.min(1, clipGrad / (this.gradientNorm + 1e-6));
+    const scale = clip / this.lossScale;
     const options = this.#state.manifest.optimizer;
     this.#decayScalars.set(scalarValues(adamWScalars(step, learningRate, weightDecay, scale, options)));
     this.#plainScalars.set(scalarValues(adamWScalars(step, learningRate, 0, scale, options)));

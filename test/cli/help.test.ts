@@ -82,6 +82,7 @@ test('the flags of pretrain and their defaults', async () => {
     'save-every-steps': undefined,
     keep: '3',
     'log-every': '10',
+    'max-bad-steps': '10',
     device: '"cpu"',
     precision: '"auto"',
     kernels: 'true',

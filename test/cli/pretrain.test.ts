@@ -132,6 +132,7 @@ describe('a run', () => {
       resume: 'auto',
       'save-every': 1,
       keep: 3,
+      'max-bad-steps': 10,
       'log-every': 1,
       'grad-checkpointing': false,
       device: 'cpu',

@@ -139,6 +139,24 @@ describe('TrainLoader', () => {
     expect(wanted[0]!.images).not.toEqual(wanted[4]!.images);
   });
 
+  test('tells the paths of a batch’s images, row by row, also once it is released', async () => {
+    const folder = await makeFolder(10, [3]);
+    const loader = openTrain(folder);
+    const order = (epoch: number) => [...new RandomStream(seed, 'order', epoch).permutation(10)];
+    for (let i = 0; i < 4; i++) {
+      const batch = await loader.next();
+      const held = imagesIn(Buffer.from(batch.images), 4);
+      batch.release();
+      const images = order(batch.epoch);
+      const wanted = [0, 1, 2, 3].map((row) => {
+        const at = batch.index * 4 + row;
+        return images[at] === 3 ? images[(at + 1) % 10]! : images[at]!;
+      });
+      expect(held).toEqual(wanted);
+      expect(loader.pathsOf(batch)).toEqual(wanted.map((image) => folder.path(image)));
+    }
+  });
+
   test('names a bad file once an epoch and puts the next readable image of the order in its place', async () => {
     const broken = [0, 1, 2, 7, 11];
     const folder = await makeFolder(16, broken);

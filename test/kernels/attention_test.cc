@@ -83,7 +83,8 @@ void test(const mae::Attention& of, Type type, uint64_t seed) {
   const bool exact = of.product == Product::f32 && type == Type::f32;
   check::at_most(relative_error(out.y, expected.y), exact ? 1e-6 : 5e-3, name + ": y");
   check::at_most(relative_error(out.lse, expected.lse), of.product == Product::f32 ? 1e-6 : 5e-3, name + ": lse");
-  check::at_most(relative_error(out.dqkv, expected.dqkv), exact ? 2e-6 : 1e-2, name + ": dqkv");
+  // rounded twice on the way: the factors of a product, and its result as a factor of the next
+  check::at_most(relative_error(out.dqkv, expected.dqkv), exact ? 1e-6 : 6e-3, name + ": dqkv");
   check::that(out.y.same_bytes(two.y) && out.lse.same_bytes(two.lse) && out.dqkv.same_bytes(two.dqkv),
               name + ": one thread, two threads");
 }

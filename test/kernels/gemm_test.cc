@@ -103,7 +103,7 @@ void run(const Case& c, uint64_t seed) {
   if (!c.gelu) return;
   std::vector<double> activated(exact.size());
   for (size_t i = 0; i < exact.size(); i++) activated[i] = exact[i] * 0.5 * std::erfc(-exact[i] * std::sqrt(0.5));
-  check::at_most(check::relative_error(gelu, activated), chance * 2e-6 + (c.type_gelu == Type::f32 ? 0 : 0x1p-8),
+  check::at_most(check::relative_error(gelu, activated), chance * 1e-6 + (c.type_gelu == Type::f32 ? 0 : 0x1p-8),
                  c.name() + ", gelu");
 }
 

@@ -91,7 +91,7 @@ void test(const Case& c, uint64_t seed) {
   check::at_most(relative_error(out.mean, expected.mean), 1e-6, name + " mean");
   check::at_most(relative_error(out.inv_std, expected.inv_std), 1e-6, name + " inv_std");
   // With a few columns dx and dscale are differences of equals.
-  if (c.width > 4) check::at_most(relative_error(out.dx, expected.dx), 2e-6, name + " dx");
+  if (c.width > 4) check::at_most(relative_error(out.dx, expected.dx), 1e-6, name + " dx");
   if (c.width > 4) check::at_most(relative_error(out.dscale, expected.dscale), 1e-6, name + " dscale");
   check::at_most(relative_error(out.dbias, expected.dbias), 1e-6, name + " dbias");
   check::that(!c.addend || out.again.same_bytes(out.y), name + " y once more");

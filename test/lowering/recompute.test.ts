@@ -40,7 +40,10 @@ test('bfloat16 holds what only products and attention read; results and the resi
   const nodes = nodesIn(stored);
   const typesOf = (op: Op, index: number) =>
     new Set(nodes.filter((node) => node.op === op).map(({ outputs }) => outputs[index]!.type));
-  expect(typesOf('Attention', 0)).toEqual(new Set(['bfloat16']));
+  // the last one is cut to the tokens that are read, by an operator of ONNX
+  const attention = nodes.filter(({ op }) => op === 'Attention').map(({ outputs }) => outputs[0]!.type);
+  expect(attention.pop()).toBe('float32');
+  expect(new Set(attention)).toEqual(new Set(['bfloat16']));
   expect(typesOf('Attention', 1)).toEqual(new Set(['float32']));
   expect(typesOf('AttentionGrad', 0)).toEqual(new Set(['bfloat16']));
   expect(typesOf('GeluGrad', 0)).toEqual(new Set(['bfloat16']));

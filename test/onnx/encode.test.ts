@@ -10,8 +10,9 @@ import { type Graph, input } from '../../src/graph/graph.js';
 import { add, cast, mul, scale } from '../../src/graph/ops/elementwise.js';
 import { geluGrad } from '../../src/graph/ops/gradient.js';
 import { gemm } from '../../src/graph/ops/linalg.js';
-import { gather, reshape, scatterAdd } from '../../src/graph/ops/movement.js';
+import { concat, gather, reshape, scatterAdd } from '../../src/graph/ops/movement.js';
 import { layerNormalization } from '../../src/graph/ops/normalization.js';
+import { printGraph } from '../../src/graph/print.js';
 import { type EncodeOptions, encodeModel, opsetVersion } from '../../src/onnx/encode.js';
 
 const { onnx } = onnxProto;
@@ -98,6 +99,40 @@ describe('the bytes', () => {
   test('come of a checked graph only', () => {
     const graph = lookup();
     expect(() => encodeModel({ ...graph, inputs: graph.inputs.slice(1) })).toThrow('undeclared input table');
+  });
+});
+
+describe('numbers of 16 bits', () => {
+  test.each([
+    ['float16', Uint16Array.of(0x2e66, 0xfbff), [1638 / 2 ** 14, -65504]],
+    ['bfloat16', Uint16Array.of(0x3dcd, 0xff7f), [205 / 2 ** 11, -(2 ** 128 - 2 ** 120)]],
+  ] as const)('%s: a constant is what ONNX Runtime makes of its bits', async (type, bits, wanted) => {
+    const x = input('x', 'float32', [1]);
+    const both = concat([cast(x, type), constant(type, [2], bits), cast(x, type)], 0);
+    const graph: Graph = { name: 'g', inputs: [x], outputs: [{ name: 'y', value: cast(both, 'float32') }] };
+    const session = await ort.InferenceSession.create(encodeModel(graph));
+    const { y } = await session.run({ x: new ort.Tensor('float32', [0.5], [1]) });
+    expect([...(y!.data as Float32Array)]).toEqual([0.5, ...wanted, 0.5]);
+  });
+
+  test('are those nearest to what a scalar is asked to be, and printed as numbers', () => {
+    const half = cast(input('x', 'float32', [1]), 'float16');
+    const value = scale(half, 0.1);
+    expect(value.source).toMatchObject({
+      node: { inputs: [{}, { source: { data: Uint16Array.of(0x2e66) } }] },
+    });
+    const graph: Graph = { name: 'g', inputs: [], outputs: [{ name: 'y', value }] };
+    expect(printGraph(graph)).toContain('Mul(Cast_0, 0.0999755859375)');
+  });
+
+  test('are in the names of our operators', () => {
+    const [x, dy] = [input('x', 'float16', [2]), input('dy', 'float16', [2])];
+    const graph: Graph = {
+      name: 'g',
+      inputs: [x, dy],
+      outputs: [{ name: 'dx', value: geluGrad(dy, x)[0]! }],
+    };
+    expect(decode(encodeModel(graph)).nodes[0]).toMatchObject({ op: 'GeluGrad_hh_hh', domain: 'mae' });
   });
 });
 

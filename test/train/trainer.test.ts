@@ -20,12 +20,13 @@ const settings = { learningRate: 1e-3, weightDecay: 0.05 };
 async function train(
   steps: number,
   microBatches: number,
-  more: { clipGrad?: number } = {},
+  more: { clipGrad?: number; lossScale?: number } = {},
 ): Promise<{ state: ModelState; losses: number[]; norms: number[] }> {
   const { folder, manifest } = tinyArtifacts(batchSize / microBatches, { accumulate: microBatches > 1 });
   const state = new ModelState(manifest);
   state.initialize(3);
   const trainer = new Trainer(runtime, folder, state);
+  trainer.lossScale = more.lossScale ?? 1;
   const losses: number[] = [];
   const norms: number[] = [];
   try {
@@ -36,7 +37,7 @@ async function train(
         loss += (await trainer.forwardBackward(micro, i, microBatches)) / microBatches;
       }
       norms.push(trainer.gradientNorm);
-      await trainer.update(step, { ...settings, ...more });
+      await trainer.update(step, { ...settings, clipGrad: more.clipGrad });
       losses.push(loss);
     }
   } finally {
@@ -114,6 +115,18 @@ test('the norm that clips is that of all micro-batches together', async () => {
   expect(parts.state.expAvg).toBeAllclose(whole.state.expAvg, { rtol: 1e-3, atol: 1e-7 });
 });
 
+test.each([1, 4])('a scaled loss changes no bit, %s micro-batches', async (microBatches) => {
+  const [plain, scaled] = [
+    await train(3, microBatches, { clipGrad: 0.5 }),
+    await train(3, microBatches, { clipGrad: 0.5, lossScale: 2 ** 16 }),
+  ];
+  expect(scaled.norms).toEqual(plain.norms);
+  expect(scaled.losses).toEqual(plain.losses);
+  for (const arena of ['parameters', 'expAvg', 'expAvgSq'] as const) {
+    expect(same(scaled.state[arena], plain.state[arena]), arena).toBe(true);
+  }
+});
+
 test('training twice gives the same bytes', async () => {
   const [first, second] = [await train(3, 2), await train(3, 2)];
   expect(same(second.state.parameters, first.state.parameters)).toBe(true);
@@ -123,7 +136,16 @@ test('training twice gives the same bytes', async () => {
 test('a checkpoint brings parameters, moments and position back', async () => {
   const { state } = await train(2, 1);
   const run = temporaryFolder();
-  const position: RunState = { step: 2, epoch: 1, stepInEpoch: 1, epochLossSum: 0.1 + 0.2, skippedImages: 3 };
+  const position: RunState = {
+    step: 2,
+    epoch: 1,
+    stepInEpoch: 1,
+    epochLossSum: 0.1 + 0.2,
+    skippedImages: 3,
+    skippedSteps: 2,
+    skippedInEpoch: 1,
+    lossScale: { scale: 1024, goodSteps: 7 },
+  };
   const folder = await saveCheckpoint(run, state, position, 1);
 
   const names = state.manifest.parameters.map(({ name }) => name).sort();

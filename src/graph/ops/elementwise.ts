@@ -45,6 +45,8 @@ export const scale = (x: Value, factor: number): Value => mul(x, scalarLike(x, f
 /** x + term, for a number known when the graph is built. */
 export const shift = (x: Value, term: number): Value => add(x, scalarLike(x, term));
 
+/** x in another type; x itself where it has that type. */
 export function cast(x: Value, to: DType): Value {
+  if (x.type === to) return x;
   return createNode('Cast', [x], { to }, [{ type: to, shape: x.shape }])[0]!;
 }

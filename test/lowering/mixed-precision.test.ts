@@ -1,0 +1,282 @@
+/**
+ * Training graphs in float16 and bfloat16: which operator computes in what, how many casts that takes, and how far the
+ * numbers are from float32's.
+ *
+ * ONNX Runtime's CPU provider has no kernels for bfloat16 beside casts and what moves numbers, and for float16 it puts
+ * casts to float32 around operators and drops those that meet: it rounds less often than the graph says. So both are
+ * run here as a tensor core does it: each operator in float32, its result rounded.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { trainingGraph } from '../../src/artifact/graphs.js';
+import {
+  createNode,
+  type Graph,
+  type HalfType,
+  input,
+  isHalf,
+  type Node,
+  nodesOf,
+  producerOf,
+  type Value,
+} from '../../src/graph/graph.js';
+import { cast, gelu } from '../../src/graph/ops/elementwise.js';
+import { gemm } from '../../src/graph/ops/linalg.js';
+import { layerNormalization } from '../../src/graph/ops/normalization.js';
+import { printGraph } from '../../src/graph/print.js';
+import { expandDefinitions } from '../../src/lowering/expand.js';
+import { dropRoundTrips, mixedPrecision } from '../../src/lowering/mixed-precision.js';
+import { rewrite } from '../../src/lowering/rewrite.js';
+import { loadModelConfig } from '../../src/model/presets.js';
+import { encodeModel } from '../../src/onnx/encode.js';
+import { Runtime } from '../../src/runtime/runtime.js';
+import { bfloat16ToFloat32, float16ToFloat32 } from '../../src/util/half.js';
+import { sizeOf } from '../../src/util/shape.js';
+import { relativeError } from '../support/allclose.js';
+import { readMaeGolden } from '../support/mae-golden.js';
+import { type Arrays, runGraph } from '../support/run-graph.js';
+import { smallModel } from '../support/small-model.js';
+
+const halves = ['float16', 'bfloat16'] as const satisfies HalfType[];
+
+const lower = (graph: Graph, half: HalfType): Graph =>
+  dropRoundTrips(expandDefinitions(mixedPrecision(graph, half)));
+const nodes = (graph: Graph): Node[] => nodesOf(graph.outputs.map(({ value }) => value));
+
+/** What a value is, behind reshapes. */
+function origin(value: Value): Value {
+  let at = value;
+  for (let node = producerOf(at); node?.op === 'Reshape'; node = producerOf(at)) at = node.inputs[0]!;
+  return at;
+}
+
+test('a layer as printed: weights are cast, the norm and what leaves the graph are float32', () => {
+  const x = input('x', 'float32', [2, 4]);
+  const [weight, bias] = [input('weight', 'float32', [3, 4]), input('bias', 'float32', [3])];
+  const [gamma, beta] = [input('gamma', 'float32', [4]), input('beta', 'float32', [4])];
+  const normalized = layerNormalization(x, gamma, beta, 1e-6);
+  const value = gelu(gemm(normalized, weight, { transB: true, c: bias }));
+  const graph: Graph = { name: 'g', inputs: [x, gamma, beta, weight, bias], outputs: [{ name: 'y', value }] };
+  expect(printGraph(lower(graph, 'float16'))).toMatchInlineSnapshot(`
+    "g(
+      x: float32[2, 4]
+      gamma: float32[4]
+      beta: float32[4]
+      weight: float32[3, 4]
+      bias: float32[3]
+    ) {
+      LayerNormalization_0: float32[2, 4], LayerNormalization_1: float32[2, 1], LayerNormalization_2: float32[2, 1] = LayerNormalization(x, gamma, beta, axis=-1, epsilon=0.000001)
+      Cast_3: float16[2, 4] = Cast(LayerNormalization_0, to=float16)
+      Cast_4: float16[3, 4] = Cast(weight, to=float16)
+      Cast_5: float16[3] = Cast(bias, to=float16)
+      Gemm_6: float16[2, 3] = Gemm(Cast_3, Cast_4, Cast_5, transA=0, transB=1, alpha=1)
+      Gelu_7: float16[2, 3] = Gelu(Gemm_6)
+      y: float32[2, 3] = Cast(Gelu_7, to=float32)
+      return y
+    }"
+  `);
+});
+
+const kept = 4;
+const small = (accumulate: boolean) => trainingGraph(smallModel, 2, { kept, normPixLoss: true, accumulate });
+
+describe.each(halves)('%s', (half) => {
+  const graph = lower(small(true), half);
+
+  test('products and what lies between them compute in it, all else in float32', () => {
+    const inHalf = new Set<string>();
+    for (const { op, inputs, outputs } of nodes(graph)) {
+      const types = [...inputs, ...outputs].flatMap((value) => (value === null ? [] : [value.type]));
+      if (op !== 'Cast' && types.some(isHalf)) {
+        inHalf.add(op);
+        expect(types.filter((type) => type !== 'int64').every(isHalf), op).toBe(true);
+      }
+      if (op === 'MatMul' || op === 'Gemm') expect(types.every(isHalf), op).toBe(true);
+    }
+    // Mul and Add: the scale of attention, and scalars that make what follows wait for the backward pass
+    expect([...inHalf].sort()).toEqual(
+      ['Add', 'Concat', 'Gelu', 'Gemm', 'MatMul', 'Mul', 'Reshape', 'Slice', 'Split', 'Transpose'].sort(),
+    );
+    const sizes = nodes(graph).flatMap(({ op, outputs: [y] }) =>
+      op === 'Add' && isHalf(y!.type) ? [sizeOf(y!.shape)] : [],
+    );
+    expect(new Set(sizes)).toEqual(new Set([1]));
+  });
+
+  test('inputs and outputs are those of the float32 graph', () => {
+    const plain = small(true);
+    expect(graph.inputs).toEqual(plain.inputs);
+    const describe = ({ outputs }: Graph) =>
+      outputs.map(({ name, value }) => [name, value.type, value.shape]);
+    expect(describe(graph)).toEqual(describe(plain));
+  });
+
+  test('a value is cast once, and never back to what it was', () => {
+    const seen = new Map<Value, Set<string>>();
+    for (const { op, inputs, outputs } of nodes(graph)) {
+      if (op !== 'Cast') continue;
+      const source = origin(inputs[0]!);
+      const types = seen.get(source) ?? new Set();
+      seen.set(source, types);
+      expect(types.has(outputs[0]!.type), 'cast twice').toBe(false);
+      types.add(outputs[0]!.type);
+      const before = producerOf(source);
+      if (before?.op === 'Cast') expect(before.inputs[0]!.type).not.toBe(outputs[0]!.type);
+    }
+  });
+
+  test('without products nothing changes', () => {
+    const x = input('x', 'float32', [2, 4]);
+    const value = gelu(x);
+    const alone: Graph = { name: 'g', inputs: [x], outputs: [{ name: 'y', value }] };
+    expect(printGraph(lower(alone, half))).toBe(printGraph(alone));
+  });
+});
+
+/** Casts of a training graph by what they are of. */
+function countCasts(graph: Graph) {
+  const results = new Set(graph.outputs.map(({ value }) => value));
+  const counts = { pixels: 0, weights: 0, biases: 0, gradients: 0, toHalf: 0, toFloat32: 0 };
+  for (const { op, inputs, outputs } of nodes(graph)) {
+    if (op !== 'Cast') continue;
+    const source = origin(inputs[0]!);
+    if (source.type === 'uint8') counts.pixels++;
+    else if (source.source.kind === 'input') counts[source.shape.length === 1 ? 'biases' : 'weights']++;
+    else if (results.has(outputs[0]!)) counts.gradients++;
+    else counts[isHalf(outputs[0]!.type) ? 'toHalf' : 'toFloat32']++;
+  }
+  return counts;
+}
+
+test('casts of ViT-B’s training graph by kind', () => {
+  const config = loadModelConfig('mae_vit_base_patch16');
+  const graph = lower(
+    trainingGraph(config, 2, { kept: 49, normPixLoss: true, accumulate: false }),
+    'bfloat16',
+  );
+  const counts = countCasts(graph);
+  const blocks = config.depth + config.decoderDepth;
+  console.log(`casts of ViT-B's training graph, ${blocks} blocks: ${JSON.stringify(counts)}`);
+  const products = 4 * blocks + 3; // qkv, proj, fc1, fc2; patch_embed, decoder_embed, decoder_pred
+  expect(counts).toMatchObject({ pixels: 2, weights: products, biases: products, gradients: products });
+  // in a block, to half: two norms, P; dy twice, dx and y of GELU, two norms again, P and dS. To float32: scores, two
+  // residuals; dy and x of GELU, two inputs of norms' gradients, scores, dP, dy and y of attention, dqkv for its bias
+  // Beside them: inputs, outputs and their gradients, and a Pad, which is float32, in the last block of the decoder.
+  expect(counts.toHalf).toBeLessThanOrEqual(11 * blocks + 9);
+  expect(counts.toFloat32).toBeLessThanOrEqual(12 * blocks + 8);
+});
+
+/** The graph with every operator in float32 and its results rounded; see above. */
+function rounded(graph: Graph): Graph {
+  const keepsNumbers = ['Cast', 'Reshape', 'Transpose', 'Slice', 'Concat', 'Split'];
+  const widen = (value: Value): Value => {
+    if (!isHalf(value.type)) return value;
+    if (value.source.kind !== 'constant') return cast(value, 'float32');
+    const decode = value.type === 'float16' ? float16ToFloat32 : bfloat16ToFloat32;
+    const data = decode(value.source.data as Uint16Array);
+    return { type: 'float32', shape: value.shape, source: { kind: 'constant', data } };
+  };
+  return rewrite(graph, ({ op, attributes, outputs }, inputs) => {
+    if (keepsNumbers.includes(op) || ![...inputs, ...outputs].some((value) => value && isHalf(value.type)))
+      return undefined;
+    const wide = outputs.map(({ type, shape }) => ({
+      type: isHalf(type) ? ('float32' as const) : type,
+      shape,
+    }));
+    const made = createNode(
+      op,
+      inputs.map((value) => value && widen(value)),
+      attributes,
+      wide,
+    );
+    return made.map((value, index) => cast(value, outputs[index]!.type));
+  });
+}
+
+describe('on the CPU', () => {
+  const golden = readMaeGolden('mae-small');
+  const plain = trainingGraph(golden.config, golden.batch, {
+    kept: golden.kept,
+    normPixLoss: golden.normPixLoss,
+    accumulate: false,
+  });
+  const arrays = (scale: number): Arrays => ({
+    ...golden.inputs,
+    images: golden.images,
+    loss_scale: Float32Array.of(scale),
+  });
+  let runtime: Runtime;
+  let expected: Arrays<Float32Array>;
+  beforeAll(async () => {
+    runtime = new Runtime({ threads: 1 });
+    expected = await runGraph(runtime, plain, arrays(1));
+  });
+  afterAll(() => runtime.release());
+
+  /** Loss, norm and every gradient, the scale divided out. */
+  async function compare(graph: Graph, scale: number) {
+    const results = await runGraph(runtime, graph, arrays(scale));
+    const names = Object.keys(expected).filter((name) => name.endsWith('_grad'));
+    const all = (from: Arrays<Float32Array>, by: number) =>
+      names.flatMap((name) => Array.from(from[name]!, (x) => x / by));
+    const worst = names
+      .filter((name) => !name.includes('qkv.bias')) // the keys' part is zero but for rounding
+      .map((name) =>
+        relativeError(
+          Array.from(results[name]!, (x) => x / scale),
+          expected[name]!,
+        ),
+      );
+    return {
+      loss: Math.abs(results['loss']![0]! / expected['loss']![0]! - 1),
+      norm: Math.abs(results['gradient_norm']![0]! / scale / expected['gradient_norm']![0]! - 1),
+      gradients: relativeError(all(results, scale), all(expected, 1)),
+      worst: Math.max(...worst),
+    };
+  }
+
+  // One rounding is 2⁻¹¹ (float16) or 2⁻⁸ (bfloat16) of a number at most, and some ten lie between a weight and the
+  // loss; they are independent, and the loss and norms average over many.
+  test.each([
+    ['float16', 1, 2 ** -11],
+    ['float16', 2 ** 16, 2 ** -11],
+    ['bfloat16', 1, 2 ** -8],
+  ] as const)('%s, loss scale %s: within a few roundings of float32', async (half, scale, epsilon) => {
+    const errors = await compare(rounded(lower(plain, half)), scale);
+    expect(errors.loss).toBeLessThan(epsilon);
+    expect(errors.norm).toBeLessThan(epsilon);
+    expect(errors.gradients).toBeLessThan(3 * epsilon);
+    expect(errors.worst).toBeLessThan(6 * epsilon);
+    expect(errors.gradients, 'something was rounded').toBeGreaterThan(epsilon / 10);
+  });
+
+  test.each(halves)('%s, blocks computed again: the same bytes', async (half) => {
+    const checkpointed = trainingGraph(golden.config, golden.batch, {
+      kept: golden.kept,
+      normPixLoss: golden.normPixLoss,
+      accumulate: false,
+      gradCheckpointing: true,
+    });
+    const [once, again] = await Promise.all(
+      [plain, checkpointed].map((graph) => runGraph(runtime, rounded(lower(graph, half)), arrays(1))),
+    );
+    for (const [name, numbers] of Object.entries(once!)) expect(again![name], name).toEqual(numbers);
+  });
+
+  test('float16 as the CPU provider runs it', async () => {
+    const errors = await compare(lower(plain, 'float16'), 2 ** 16);
+    expect(errors.loss).toBeLessThan(1e-3);
+    expect(errors.gradients).toBeLessThan(2e-3);
+    expect(errors.gradients).toBeGreaterThan(1e-5);
+  });
+
+  test('a scale far too large gives no number, which the norm shows', async () => {
+    const results = await runGraph(runtime, lower(plain, 'float16'), arrays(2 ** 30));
+    expect(Number.isFinite(results['gradient_norm']![0])).toBe(false);
+    expect(Number.isFinite(results['loss']![0])).toBe(true);
+  });
+
+  test('the provider has no product in bfloat16', () => {
+    const model = encodeModel(lower(plain, 'bfloat16'));
+    expect(() => runtime.createSession(model)).toThrow(/Could not find an implementation for Gemm/);
+  });
+});
