@@ -9,7 +9,7 @@ import { type Compute, chooseCompute } from '../train/precision.js';
 import { UserError } from '../util/errors.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
-import { checkMemory, estimateMemory, formatGiB } from './estimates.js';
+import { checkMemory, formatGiB } from './estimates.js';
 import { type Arguments, checkDevice, integer, text } from './flags.js';
 import { openImageFolder } from './image-folders.js';
 import { modelFlags, modelOf } from './model-flags.js';
@@ -56,7 +56,7 @@ export async function run(argv: StepArguments): Promise<void> {
     const runtime = { threads, kernelsPath: compute.kernels?.path };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
-      ({ manifest }) => checkMemory(estimateMemory(manifest), argv),
+      ({ manifest }) => checkMemory(manifest, argv),
     );
   });
   report(rowsOf(argv, compute, result), argv.json);

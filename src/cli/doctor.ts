@@ -1,15 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, availableParallelism, cpus, freemem, platform } from 'node:os';
+import { arch, availableParallelism, cpus, platform } from 'node:os';
 import type { Options } from 'yargs';
 import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
+import { deviceMemory } from '../runtime/device-memory.js';
 import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
-import { availableMemory, formatGiB } from './estimates.js';
+import { formatGiB } from './estimates.js';
 import { version } from './version.js';
 
 export const options = {} as const satisfies Record<string, Options>;
@@ -27,7 +28,8 @@ export async function run(): Promise<void> {
     row(name, packageVersion(name) ?? 'not installed');
   }
   row('processor', `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`);
-  row('memory', `${formatGiB(availableMemory())}, ${formatGiB(freemem())} free`);
+  const memory = deviceMemory('cpu')!;
+  row('memory', `${formatGiB(memory.totalBytes)}, ${formatGiB(memory.freeBytes)} free`);
 
   try {
     const api = new OnnxRuntimeApi();

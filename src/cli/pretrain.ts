@@ -4,14 +4,16 @@ import { runPaths } from '../checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../checkpoint/run-lock.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
+import { deviceMemory } from '../runtime/device-memory.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
 import { type Compute, chooseCompute } from '../train/precision.js';
 import { type PretrainResult, pretrain } from '../train/pretrain.js';
 import { describeRun, findResume, writeRunConfig } from '../train/run.js';
+import { divideBatch } from './auto-batch.js';
 import { ConsoleReporter } from './console-reporter.js';
-import { checkMemory, estimateMemory, formatGiB, parameterCount } from './estimates.js';
+import { checkMemory, estimateMemory, explainOutOfMemory, formatGiB, parameterCount } from './estimates.js';
 import { openImageFolder } from './image-folders.js';
 import { modelOf } from './model-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
@@ -27,12 +29,13 @@ export async function run(argv: PretrainArguments): Promise<void> {
 }
 
 /** Builds what a run needs and trains. A signal ends it after the step, with the exit code that belongs to it. */
-export async function runPretraining(options: PretrainOptions): Promise<PretrainResult> {
-  const model = modelOf(options);
-  const compute = chooseCompute(options);
+export async function runPretraining(given: PretrainOptions): Promise<PretrainResult> {
+  const model = modelOf(given);
+  const compute = chooseCompute(given);
+  const options = await divideBatch(given, model, compute);
   const artifacts = buildArtifacts(model, artifactOptions(options, compute));
   const { manifest } = artifacts;
-  checkMemory(estimateMemory(manifest), options);
+  checkMemory(manifest, options);
   const trainImages = await openImageFolder(options.dataPath);
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
@@ -67,6 +70,8 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
     const result = await pretrain(inputs, reporter, () => stop.received !== undefined);
     reporter.finished(result, stop.received);
     return result;
+  } catch (error) {
+    throw explainOutOfMemory(error, manifest, options);
   } finally {
     reporter?.close();
     stop.off();
@@ -75,18 +80,20 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   }
 }
 
-function artifactOptions(options: PretrainOptions, { kernelPrecision }: Compute): ArtifactOptions {
+export function artifactOptions(options: PretrainOptions, { kernelPrecision }: Compute): ArtifactOptions {
   return { ...options, accumulate: options.accumIter > 1, kernelPrecision };
 }
 
 /** What `--dry-run` prints. */
-async function printPlan(options: PretrainOptions): Promise<void> {
-  const model = modelOf(options);
-  const compute = chooseCompute(options);
+async function printPlan(given: PretrainOptions): Promise<void> {
+  const model = modelOf(given);
+  const compute = chooseCompute(given);
+  const options = await divideBatch(given, model, compute);
   const { manifest } = buildArtifacts(model, artifactOptions(options, compute));
   const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);
-  const memory = estimateMemory(manifest);
+  const memory = estimateMemory(manifest, options.device);
+  const device = deviceMemory(options.device);
   const { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize } = plan;
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { patches, kept, predicted } = manifest;
@@ -99,6 +106,12 @@ async function printPlan(options: PretrainOptions): Promise<void> {
       'memory',
       `about ${formatGiB(memory.totalBytes)}: ${formatGiB(memory.stateBytes)} parameters, gradients and moments, ` +
         `${formatGiB(memory.activationBytes)} activations`,
+    ],
+    [
+      'device',
+      device === undefined
+        ? `${options.device}, which does not tell how much memory it has`
+        : `${device.owner}: ${formatGiB(device.totalBytes)}, ${formatGiB(device.freeBytes)} free`,
     ],
     ['compute', compute.description],
     ['images', `${images.length} in ${images.root}`],
@@ -114,5 +127,5 @@ async function printPlan(options: PretrainOptions): Promise<void> {
     }),
   ];
   for (const [name, value] of rows) console.log(`${name!.padEnd(12)}${value}`);
-  checkMemory(memory, options);
+  checkMemory(manifest, options, device);
 }

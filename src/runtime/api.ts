@@ -55,6 +55,9 @@ const functions = {
   BindOutput: [137, 's', ['void *', 'str', 'void *']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 's', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 's', ['_Out_ void **']],
+  UpdateCUDAProviderOptions: [206, 's', ['void *', 'str *', 'str *', 'size_t']],
+  GetCUDAProviderOptionsAsString: [207, 's', ['void *', 'void *', '_Out_ void **']],
+  ReleaseCUDAProviderOptions: [208, 'v', ['void *']],
   SessionOptionsAppendExecutionProvider: [216, 's', ['void *', 'str', 'void *', 'void *', 'size_t']],
   RegisterCustomOpsLibrary_V2: [228, 's', ['void *', pathType]],
   GetBuildInfoString: [254, 'z', []],
@@ -66,7 +69,7 @@ const returnTypes = { s: 'void *', v: 'void', i: 'int', z: 'str' } as const;
 type NativeFunction = KoffiFunc<(...args: unknown[]) => unknown>;
 
 /** An array passed as it is lives until the call returns; its address alone would not keep it. */
-type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | [unknown];
+type Argument = Pointer | number | string | null | Uint8Array | BigInt64Array | [unknown] | readonly string[];
 
 /** An error that ONNX Runtime reported. `code` is its OrtErrorCode. */
 export class OnnxRuntimeError extends Error {

@@ -13,6 +13,15 @@ export interface RuntimeOptions {
   profilePrefix?: string;
   /** Path of a library of custom operators for every session; see `kernels.ts`. */
   kernelsPath?: string | undefined;
+  /** The execution provider of every session beside the CPU's; see `cuda.ts`. */
+  provider?: Provider | undefined;
+}
+
+/** An execution provider: how sessions get it, and what people are told where it does not start. */
+export interface Provider {
+  append(api: OnnxRuntimeApi, sessionOptions: Pointer): void;
+  /** What to throw in place of an error that came when a session was made. */
+  explain(error: unknown, api: OnnxRuntimeApi): unknown;
 }
 
 /** ORT_LOGGING_LEVEL_ERROR, ORT_ENABLE_ALL, OrtDeviceAllocator, OrtMemTypeDefault */
@@ -27,15 +36,18 @@ export class Runtime {
   readonly threads: number;
   readonly kernelsPath: string | undefined;
   readonly #profilePrefix: string | undefined;
+  readonly #provider: Provider | undefined;
   #profiles = 0;
   readonly #environment: Pointer;
   readonly #memoryInfo: Pointer;
 
-  constructor({ threads = 0, libraryPath, profilePrefix, kernelsPath }: RuntimeOptions = {}) {
+  constructor(options: RuntimeOptions = {}) {
+    const { threads = 0, libraryPath, profilePrefix, kernelsPath } = options;
     this.api = new OnnxRuntimeApi(libraryPath);
     this.threads = threads;
     this.kernelsPath = kernelsPath;
     this.#profilePrefix = profilePrefix;
+    this.#provider = options.provider;
     this.#environment = this.api.create('CreateEnv', logErrors, 'mae');
     this.#memoryInfo = this.api.create('CreateCpuMemoryInfo', deviceAllocator, defaultMemory);
   }
@@ -54,7 +66,10 @@ export class Runtime {
       if (this.#profilePrefix !== undefined)
         api.call('EnableProfiling', options, `${this.#profilePrefix}-${++this.#profiles}`);
       if (this.kernelsPath !== undefined) api.call('RegisterCustomOpsLibrary_V2', options, this.kernelsPath);
+      this.#provider?.append(api, options);
       return new Session(api, this.#environment, options, model);
+    } catch (error) {
+      throw this.#provider?.explain(error, api) ?? error;
     } finally {
       api.release('ReleaseSessionOptions', options);
     }
