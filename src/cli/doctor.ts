@@ -10,6 +10,7 @@ import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
+import { cudaRows } from './doctor-cuda.js';
 import { formatGiB } from './estimates.js';
 import { version } from './version.js';
 
@@ -37,6 +38,8 @@ export async function run(): Promise<void> {
     for (const name of Object.values(providerNames)) {
       const { problem } = tryProvider(name);
       row(`  ${name}`, problem === undefined ? 'starts' : `does not start: ${problem}`);
+      if (name === providerNames.cuda)
+        for (const [label, value] of cudaRows(api.libraryPath)) row(`    ${label}`, value);
       if (name === 'CPU' && problem !== undefined)
         problems.push(`the CPU provider does not start: ${problem}`);
     }

@@ -1,6 +1,9 @@
 /** `node try-provider.js NAME`: exits 0 if a session starts with that execution provider, else prints why not. */
 import { messageOf } from '../util/errors.js';
 import { OnnxRuntimeApi } from './api.js';
+import { cudaProvider } from './cuda.js';
+import { explainCudaError } from './cuda-errors.js';
+import { findLibrary } from './library.js';
 
 const [name] = process.argv.slice(2);
 try {
@@ -8,8 +11,7 @@ try {
   const environment = api.create('CreateEnv', 3, 'mae');
   const options = api.create('CreateSessionOptions');
   if (name === 'CUDA') {
-    const cudaOptions = api.create('CreateCUDAProviderOptions');
-    api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', options, cudaOptions);
+    cudaProvider({ deviceId: 0 }).append(api, options);
   } else if (name !== 'CPU') {
     api.call('SessionOptionsAppendExecutionProvider', options, name!, null, null, 0);
   }
@@ -20,7 +22,14 @@ try {
   api.release('ReleaseSessionOptions', options);
   api.release('ReleaseEnv', environment);
 } catch (error) {
-  console.log(messageOf(error).split('\n')[0]);
+  const explained = name === 'CUDA' ? explainCudaError(error, findLibrary()) : error;
+  // what to do stands in lines of its own: see doctor
+  console.log(
+    messageOf(explained)
+      .split('\n')[0]!
+      .replace(/^--device[^:]*: /, '')
+      .split('; ')[0],
+  );
   process.exitCode = 1;
 }
 
