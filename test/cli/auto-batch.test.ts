@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -8,6 +8,8 @@ import { checkMemory, estimateMemory, explainOutOfMemory } from '../../src/cli/e
 import { outOfMemory } from '../../src/runtime/out-of-memory.js';
 import { type PretrainOptions, pretrainDefaults } from '../../src/train/options.js';
 import { UserError } from '../../src/util/errors.js';
+import { maeError, maeOk } from '../support/cli.js';
+import { type FlagValues, pretrainArgs, readLog, writeImages, writeModel } from '../support/cli-files.js';
 import { smallModel } from '../support/small-model.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-auto-batch-'));
@@ -106,7 +108,7 @@ describe('memory that runs out', () => {
     const explained = explainOutOfMemory(error, large, run, memory);
     expect(explained).toBeInstanceOf(UserError);
     expect((explained as UserError).message).toMatchInlineSnapshot(
-      `"memory: there was not enough for batch size 24: the estimate is 7.01 GiB of the 2.00 GiB of cuda:0, Fake GPU, at last for 2.00 GiB at once; --batch-size 1 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing"`,
+      `"memory: there was not enough for batch size 24: the estimate is 8.51 GiB of the 2.00 GiB of cuda:0, Fake GPU, at last for 2.00 GiB at once; --batch-size 1 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing"`,
     );
     const other = new Error('something else');
     expect(explainOutOfMemory(other, large, run, memory)).toBe(other);
@@ -114,9 +116,37 @@ describe('memory that runs out', () => {
 
   test('is seen before the run starts', () => {
     expect(() => checkMemory(large, run, memory)).toThrowErrorMatchingInlineSnapshot(
-      `[UserError: memory: expected at most 2.00 GiB, the memory of cuda:0, Fake GPU, but batch size 24 needs about 7.01 GiB; --batch-size 3 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing]`,
+      `[UserError: memory: expected at most 2.00 GiB, the memory of cuda:0, Fake GPU, but batch size 24 needs about 8.51 GiB; --batch-size 3 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing]`,
     );
     checkMemory(manifest, run, memory);
     expect(() => checkMemory(large, { ...run, device: 'webgpu' }, undefined)).not.toThrow();
+  });
+});
+
+describe('mae pretrain --auto-batch', () => {
+  const run = join(folder, 'trained');
+  const recorded = () => {
+    const config = JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'));
+    return [config.options['batch-size'], config.options['accum-iter'], config.options['auto-batch']];
+  };
+
+  test('a run that goes on keeps its division, and another effective batch is another run', async () => {
+    const images = join(folder, 'images');
+    await writeImages(images, 16);
+    const args = (values: FlagValues) =>
+      pretrainArgs({ 'data-path': images, 'output-dir': run, model: writeModel(folder), ...values });
+    await maeOk(args({ 'batch-size': 2, 'accum-iter': 4, 'max-steps': 1 }));
+    await maeOk(args({ 'batch-size': 8, 'auto-batch': true, 'max-steps': 2 }));
+    expect(recorded()).toEqual([2, 4, true]);
+    expect(readLog(run, 'train').map(({ step }) => step)).toEqual([1, 2]);
+    const message = await maeError(args({ 'batch-size': 16, 'auto-batch': true, 'max-steps': 3 }));
+    expect(message).toMatch(/holds a different run \(.*batch-size 2 there, 16 here/);
+
+    const { stdout } = await maeOk([
+      ...args({ 'output-dir': join(folder, 'none'), 'auto-batch': true }),
+      '--dry-run',
+    ]);
+    expect(stdout).toMatch(/^batch +8 = 8 × 1 /m);
+    expect(stdout).toMatch(/^device +this machine: [\d.]+ GiB, [\d.]+ GiB free$/m);
   });
 });
