@@ -61,7 +61,8 @@ function readBy({ op, inputs, outputs }: Node): number {
   if (op === 'Slice') return size(outputs[0]!);
   if (op === 'Gather') return size(outputs[0]!) + size(inputs[1]!);
   if (op === 'Expand') return size(inputs[0]!);
-  return inputs.reduce((sum, value) => sum + (value === null ? 0 : size(value)), 0);
+  // x·x reads x once
+  return [...new Set(inputs)].reduce((sum, value) => sum + (value === null ? 0 : size(value)), 0);
 }
 
 function writtenBy({ op, outputs }: Node): number {
