@@ -1,11 +1,4 @@
 import { createHash } from 'node:crypto';
-import type { Graph, HalfType } from '../graph/graph.js';
-import { kernelOps } from '../graph/own-ops.js';
-import { expandDefinitions } from '../lowering/expand.js';
-import { type Lacks, lowerForDevice } from '../lowering/for-device.js';
-import { fuseForKernels } from '../lowering/fuse.js';
-import { dropRoundTrips, mixedPrecision } from '../lowering/mixed-precision.js';
-import { storeBfloat16 } from '../lowering/store-bfloat16.js';
 import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { encodeModel, opsetVersion } from '../onnx/encode.js';
@@ -13,10 +6,9 @@ import { adamWDefaults, adamWGraph } from '../optim/adamw.js';
 import { UserError } from '../util/errors.js';
 import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
+import { type Lowering, lowerGraph } from './lower.js';
 import {
   evalModelFile,
-  type GraphPrecision,
-  type KernelPrecision,
   type Manifest,
   manifestFile,
   optimizerModelFile,
@@ -24,7 +16,7 @@ import {
 } from './manifest.js';
 import { peakActivationBytes } from './memory.js';
 
-export interface ArtifactOptions {
+export interface ArtifactOptions extends Lowering {
   readonly batchSize: number;
   readonly maskRatio: number;
   /** Share of the removed patches that the training graph predicts, at least one of them; all where not given. */
@@ -34,15 +26,7 @@ export interface ArtifactOptions {
   readonly accumulate: boolean;
   /** Whether a step keeps only the input of each transformer block and makes the rest again; no where not given. */
   readonly gradCheckpointing?: boolean | undefined;
-  /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
-  readonly kernelPrecision?: KernelPrecision | undefined;
-  /** Of the training graph's products; float32 where not given. Not together with kernels. */
-  readonly graphPrecision?: GraphPrecision | undefined;
-  /** What the device lacks that runs the graphs; nothing where not given. */
-  readonly lacks?: Lacks | undefined;
 }
-
-const halfTypes = { fp16: 'float16', bf16: 'bfloat16' } as const satisfies Record<GraphPrecision, HalfType>;
 
 export interface Artifacts {
   readonly manifest: Manifest;
@@ -59,34 +43,20 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
   const kept = checkedKeptCount(config, maskRatio);
   const predicted = checkedPredictedCount(config, kept, predictRatio);
   const { arena, parameters } = layOutArena(maeParameters(config));
-  const lower = (graph: Graph): Graph => {
-    if (kernelPrecision === undefined) return lowerForDevice(expandDefinitions(graph), lacks);
-    const bfloat16 = kernelPrecision === 'bf16';
-    const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
-    return bfloat16 ? storeBfloat16(fused) : fused;
-  };
-  const portable = trainingGraph(config, batchSize, {
+  const training = trainingGraph(config, batchSize, {
     kept,
     predicted,
     normPixLoss,
     accumulate,
     gradCheckpointing,
   });
-  const training =
-    graphPrecision === undefined
-      ? lower(portable)
-      : lowerForDevice(
-          dropRoundTrips(expandDefinitions(mixedPrecision(portable, halfTypes[graphPrecision]))),
-          lacks,
-        );
-  const evaluation = lowerForDevice(
-    expandDefinitions(evalGraph(config, batchSize, { kept, normPixLoss })),
-    lacks,
-  );
+  const lowered = lowerGraph(training, options);
+  const evaluation = lowerGraph(evalGraph(config, batchSize, { kept, normPixLoss }), { lacks });
+  const optimizer = lowerGraph(adamWGraph(arena.chunk), { kernelPrecision, lacks });
   const files = new Map([
-    [trainingModelFile, encodeModel(training)],
+    [trainingModelFile, encodeModel(lowered)],
     [evalModelFile, encodeModel(evaluation)],
-    [optimizerModelFile, encodeModel(lower(adamWGraph(arena.chunk)), { batchAxis: 'elements' })],
+    [optimizerModelFile, encodeModel(optimizer, { batchAxis: 'elements' })],
   ]);
   const manifest: Manifest = {
     formatVersion: 1,
@@ -104,8 +74,8 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
     ...(graphPrecision && { graphPrecision }),
     parameters,
     arena,
-    activationBytes: peakActivationBytes(training),
-    gradients: training.outputs.flatMap(({ name }) => (name.endsWith('_grad') ? [name] : [])),
+    activationBytes: peakActivationBytes(lowered),
+    gradients: lowered.outputs.flatMap(({ name }) => (name.endsWith('_grad') ? [name] : [])),
     optimizer: adamWDefaults,
     files: Object.fromEntries([...files].map(([name, bytes]) => [name, describe(bytes)])),
   };

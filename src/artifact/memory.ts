@@ -1,16 +1,5 @@
-import { type DType, type Graph, nodesOf, producerOf, type Value } from '../graph/graph.js';
+import { elementBytes, type Graph, nodesOf, producerOf, type Value } from '../graph/graph.js';
 import { sizeOf } from '../util/shape.js';
-
-const elementBytes: Record<DType, number> = {
-  float32: 4,
-  float16: 2,
-  bfloat16: 2,
-  float64: 8,
-  int32: 4,
-  int64: 8,
-  uint8: 1,
-  bool: 1,
-};
 
 /**
  * The most memory that values between inputs and outputs hold at once when nodes run in order and each value is

@@ -9,9 +9,10 @@ import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
 import { type Compute, chooseCompute } from '../train/precision.js';
 import { UserError } from '../util/errors.js';
+import { artifactOptions } from './artifact-options.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
-import { checkMemory, estimateMemory, formatGiB } from './estimates.js';
+import { checkMemory, formatGiB } from './estimates.js';
 import { type Arguments, integer, text } from './flags.js';
 import { openImageFolder } from './image-folders.js';
 import { modelFlags, modelOf } from './model-flags.js';
@@ -49,20 +50,16 @@ type StepArguments = Arguments<typeof options>;
 
 export async function run(argv: StepArguments): Promise<void> {
   const model = modelOf(argv);
-  const device = chooseDevice(argv.device);
-  const compute = chooseCompute({ ...argv, device: device.name });
+  const device = chooseDevice(argv.device, argv.precision);
+  const compute = chooseCompute({ ...argv, device: device.name }, device);
   const { accumIter, steps, numWorkers, threads, profile } = argv;
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
-    const { kernelPrecision, graphPrecision } = compute;
-    const { lacks } = device;
-    const artifacts = { ...argv, accumulate: accumIter > 1, kernelPrecision, graphPrecision, lacks };
+    const artifacts = artifactOptions(argv, compute, device);
     const runtime = { threads, kernelsPath: compute.kernels?.path, device };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
-      ({ manifest }) => {
-        if (device.memory === undefined) checkMemory(estimateMemory(manifest), argv);
-      },
+      ({ manifest }) => checkMemory(manifest, { ...argv, device: device.name }),
     );
   });
   report(rowsOf(argv, device, compute, result), argv.json);

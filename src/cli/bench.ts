@@ -10,6 +10,7 @@ interface Benchmark {
 const benchmarks: readonly [name: string, description: string, load: () => Promise<unknown>][] = [
   ['step', 'Time training steps, without data and with it', () => import('./bench-step.js')],
   ['data', 'Time the loader alone', () => import('./bench-data.js')],
+  ['bytes', 'Count the bytes that each operator of a training step moves', () => import('./bench-bytes.js')],
   ['startup', 'Time the way to the first step', () => import('./bench-startup.js')],
 ];
 
@@ -23,7 +24,7 @@ export function positionals(argv: Argv): Argv {
       async (given) => ((await load()) as Benchmark).run(given),
     );
   }
-  return argv.demandCommand(1, 'Name what to measure: step, data or startup');
+  return argv.demandCommand(1, 'Name what to measure: step, data, bytes or startup');
 }
 
 export async function run(): Promise<void> {}

@@ -1,16 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, availableParallelism, cpus, freemem, platform } from 'node:os';
+import { arch, availableParallelism, cpus, platform } from 'node:os';
 import type { Options } from 'yargs';
 import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
+import { deviceMemory } from '../runtime/device-memory.js';
 import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
+import { cudaRows } from './doctor-cuda.js';
 import { webgpuRows } from './doctor-webgpu.js';
-import { availableMemory, formatGiB } from './estimates.js';
+import { formatGiB } from './estimates.js';
 import { version } from './version.js';
 
 export const options = {} as const satisfies Record<string, Options>;
@@ -28,7 +30,8 @@ export async function run(): Promise<void> {
     row(name, packageVersion(name) ?? 'not installed');
   }
   row('processor', `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`);
-  row('memory', `${formatGiB(availableMemory())}, ${formatGiB(freemem())} free`);
+  const memory = deviceMemory('cpu')!;
+  row('memory', `${formatGiB(memory.totalBytes)}, ${formatGiB(memory.freeBytes)} free`);
 
   try {
     const api = new OnnxRuntimeApi();
@@ -36,6 +39,8 @@ export async function run(): Promise<void> {
     for (const name of Object.values(providerNames)) {
       const { problem } = tryProvider(name);
       row(`  ${name}`, problem === undefined ? 'starts' : `does not start: ${problem}`);
+      if (name === providerNames.cuda)
+        for (const [label, value] of cudaRows(api.libraryPath)) row(`    ${label}`, value);
       if (name === 'CPU' && problem !== undefined)
         problems.push(`the CPU provider does not start: ${problem}`);
     }

@@ -1,4 +1,5 @@
 import yargs, { type Argv, type Options } from 'yargs';
+import { outOfMemory } from '../runtime/out-of-memory.js';
 import { UserError } from '../util/errors.js';
 import { version } from './version.js';
 
@@ -72,19 +73,12 @@ function nameOf([first = '']: string[]): string {
 }
 
 function report(error: unknown): void {
-  const known = isOutOfMemory(error) ? outOfMemory(error) : error;
+  const known = error instanceof Error && !isForUser(error) && outOfMemory(error) ? tooLarge(error) : error;
   if (isForUser(known)) console.error(`mae: ${known.message.replaceAll('\n', ' ')}`);
   else console.error('internal:', error);
 }
 
-/** What ONNX Runtime's allocators and V8's array buffers say when there is no more. */
-function isOutOfMemory(error: unknown): error is Error {
-  return (
-    error instanceof Error && /failed to allocate memory|bad_alloc|allocation failed/i.test(error.message)
-  );
-}
-
-function outOfMemory(error: Error): UserError {
+function tooLarge(error: Error): UserError {
   return new UserError(
     `memory: there was not enough (${error.message.split('\n')[0]}); use a smaller --batch-size with --accum-iter, ` +
       'or a smaller --model; --dry-run prints an estimate',

@@ -22,6 +22,11 @@ export const pretrainFlags = {
     describe: 'Run directory: log, artefacts and checkpoints',
   },
   ...modelFlags,
+  'auto-batch': {
+    type: 'boolean',
+    default: defaults.autoBatch,
+    describe: 'Take the largest --batch-size that fits, with the --accum-iter that keeps their product',
+  },
   epochs: {
     default: defaults.epochs,
     coerce: integer('epochs', { min: 1 }),

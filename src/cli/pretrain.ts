@@ -1,19 +1,21 @@
-import { type ArtifactOptions, buildArtifacts } from '../artifact/build.js';
+import { buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { runPaths } from '../checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../checkpoint/run-lock.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
 import { chooseDevice } from '../runtime/choose-device.js';
-import type { Device } from '../runtime/device.js';
+import { deviceMemory } from '../runtime/device-memory.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
-import { type Compute, chooseCompute } from '../train/precision.js';
+import { chooseCompute } from '../train/precision.js';
 import { type PretrainResult, pretrain } from '../train/pretrain.js';
 import { describeRun, findResume, writeRunConfig } from '../train/run.js';
+import { artifactOptions } from './artifact-options.js';
+import { divideBatch } from './auto-batch.js';
 import { ConsoleReporter } from './console-reporter.js';
-import { checkMemory, estimateMemory, formatGiB, parameterCount } from './estimates.js';
+import { checkMemory, estimateMemory, explainOutOfMemory, formatGiB, parameterCount } from './estimates.js';
 import { openImageFolder } from './image-folders.js';
 import { modelOf } from './model-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
@@ -29,13 +31,14 @@ export async function run(argv: PretrainArguments): Promise<void> {
 }
 
 /** Builds what a run needs and trains. A signal ends it after the step, with the exit code that belongs to it. */
-export async function runPretraining(options: PretrainOptions): Promise<PretrainResult> {
-  const model = modelOf(options);
-  const device = chooseDevice(options.device);
-  const compute = chooseCompute({ ...options, device: device.name });
+export async function runPretraining(given: PretrainOptions): Promise<PretrainResult> {
+  const model = modelOf(given);
+  const device = chooseDevice(given.device, given.precision);
+  const compute = chooseCompute({ ...given, device: device.name }, device);
+  const options = await divideBatch(given, model, compute, device);
   const artifacts = buildArtifacts(model, artifactOptions(options, compute, device));
   const { manifest } = artifacts;
-  if (device.memory === undefined) checkMemory(estimateMemory(manifest), options);
+  checkMemory(manifest, { ...options, device: device.name });
   const trainImages = await openImageFolder(options.dataPath);
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
@@ -70,6 +73,8 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
     const result = await pretrain(inputs, reporter, () => stop.received !== undefined);
     reporter.finished(result, stop.received);
     return result;
+  } catch (error) {
+    throw explainOutOfMemory(error, manifest, { ...options, device: device.name });
   } finally {
     reporter?.close();
     stop.off();
@@ -78,23 +83,17 @@ export async function runPretraining(options: PretrainOptions): Promise<Pretrain
   }
 }
 
-function artifactOptions(
-  options: PretrainOptions,
-  { kernelPrecision, graphPrecision }: Compute,
-  { lacks }: Device,
-): ArtifactOptions {
-  return { ...options, accumulate: options.accumIter > 1, kernelPrecision, graphPrecision, lacks };
-}
-
 /** What `--dry-run` prints. */
-async function printPlan(options: PretrainOptions): Promise<void> {
-  const model = modelOf(options);
-  const device = chooseDevice(options.device);
-  const compute = chooseCompute({ ...options, device: device.name });
+async function printPlan(given: PretrainOptions): Promise<void> {
+  const model = modelOf(given);
+  const device = chooseDevice(given.device, given.precision);
+  const compute = chooseCompute({ ...given, device: device.name }, device);
+  const options = await divideBatch(given, model, compute, device);
   const { manifest } = buildArtifacts(model, artifactOptions(options, compute, device));
   const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);
-  const memory = estimateMemory(manifest);
+  const memory = estimateMemory(manifest, device.name);
+  const available = deviceMemory(device.name);
   const { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize } = plan;
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { patches, kept, predicted } = manifest;
@@ -109,6 +108,12 @@ async function printPlan(options: PretrainOptions): Promise<void> {
         `${formatGiB(memory.activationBytes)} activations`,
     ],
     ['device', device.description],
+    [
+      'available',
+      available === undefined
+        ? 'the device does not tell how much memory it has'
+        : `${formatGiB(available.freeBytes)} of ${formatGiB(available.totalBytes)} free, ${available.owner}`,
+    ],
     ['compute', compute.description],
     ['images', `${images.length} in ${images.root}`],
     ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
@@ -123,5 +128,5 @@ async function printPlan(options: PretrainOptions): Promise<void> {
     }),
   ];
   for (const [name, value] of rows) console.log(`${name!.padEnd(12)}${value}`);
-  if (device.memory === undefined) checkMemory(memory, options);
+  checkMemory(manifest, { ...options, device: device.name }, available);
 }

@@ -24,6 +24,18 @@ export type Op =
 
 export type DType = 'float32' | HalfType | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
 
+/** Bytes of an element in memory. */
+export const elementBytes: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  float64: 8,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  bool: 1,
+};
+
 /** Floating-point numbers of 16 bits: 5 and 10 of exponent and fraction, or 8 and 7. */
 export type HalfType = 'float16' | 'bfloat16';
 

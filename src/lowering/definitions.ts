@@ -1,3 +1,4 @@
+import { scalarLike } from '../graph/constant.js';
 import { type Attributes, isHalf, producerOf, type Value } from '../graph/graph.js';
 import {
   add,
@@ -7,7 +8,6 @@ import {
   exp,
   gelu,
   mul,
-  neg,
   scale,
   shift,
   sqrt,
@@ -93,14 +93,15 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
     return [rows === x ? reduceSumSquare(rows, axes) : reduceSum(rows, axes)];
   },
 
-  // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(z)), φ(x) = exp(−z²)/√2π, z = x/√2
+  // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(z)), φ(x) = exp(−z²)/√2π = exp(−½ln 2π − z²), z = x/√2:
+  // one pass over memory instead of two for the sign and the factor.
   // Of half precision it takes and gives only the ends: a chain of roundings would leave few of bfloat16's 8 bits
   // where Φ is small, and ½ + ½·erf(z) none for z below −2. PyTorch's kernel computes in float32 too.
   GeluGrad: ([dy, x]) => {
     const [g, v] = [float32(dy!), float32After(dy!, x!)];
     const z = mul(v, scalarAfter(g, Math.SQRT1_2));
     const cumulative = shift(scale(erf(z), 0.5), 0.5);
-    const density = scale(exp(neg(square(z))), 1 / Math.sqrt(2 * Math.PI));
+    const density = exp(sub(scalarLike(z, -Math.log(2 * Math.PI) / 2), square(z)));
     const outputs = [mul(g, add(cumulative, mul(v, density))), mul(v, cumulative)];
     return outputs.map((output) => cast(output, x!.type));
   },
@@ -108,16 +109,18 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
   // dx = y∘(dy − Σ dy∘y)
   SoftmaxGrad: ([dy, y]) => [mul(y!, sub(dy!, reduceSum(mul(dy!, y!), [-1], true)))],
 
-  // x̂ = (x − mean)·σ⁻¹, g = dy·γ;  dx = σ⁻¹·(g − ⟨g⟩ − x̂·⟨g∘x̂⟩), dγ = Σ dy∘x̂, dβ = Σ dy, y = x̂·γ + β
+  // x̂ = (x − mean)·σ⁻¹, g = dy·γ;  dx = σ⁻¹·(g − ⟨g⟩ − x̂·⟨g∘x̂⟩), dγ = Σ dy∘x̂, dβ = Σ dy, y = x̂·γ + β;
+  // g∘x̂ is (dy∘x̂)·γ, whose factor dγ needs as well
   // the addend, if any, is added to dx
   LayerNormalizationGrad: ([dy, x, gamma, beta, mean, invStdDev, addend]) => {
     const rows = x!.shape.slice(0, -1).map((_, axis) => axis);
     const normalized = mul(sub(x!, add(mean!, scalarAfter(dy!, 0))), invStdDev!);
     const g = mul(dy!, gamma!);
-    const projection = mul(normalized, reduceMean(mul(g, normalized), [-1], true));
+    const product = mul(dy!, normalized);
+    const projection = mul(normalized, reduceMean(mul(product, gamma!), [-1], true));
     const dx = mul(sub(sub(g, reduceMean(g, [-1], true)), projection), invStdDev!);
     const y = add(mul(normalized, gamma!), beta!);
-    return [sum(dx, addend), reduceSum(mul(dy!, normalized), rows), reduceSum(dy!, rows), y];
+    return [sum(dx, addend), reduceSum(product, rows), reduceSum(dy!, rows), y];
   },
 
   // P = softmax(s·q·kᵀ), y = P·v; the softmax is computed in float32. s multiplies q, which is smaller than q·kᵀ: in

@@ -61,6 +61,7 @@ const functions = {
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 's', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 's', ['_Out_ void **']],
   UpdateCUDAProviderOptions: [206, 's', ['void *', 'str *', 'str *', 'size_t']],
+  GetCUDAProviderOptionsAsString: [207, 's', ['void *', 'void *', '_Out_ void **']],
   ReleaseCUDAProviderOptions: [208, 'v', ['void *']],
   SessionOptionsAppendExecutionProvider: [216, 's', ['void *', 'str', 'void *', 'void *', 'size_t']],
   RegisterCustomOpsLibrary_V2: [228, 's', ['void *', pathType]],

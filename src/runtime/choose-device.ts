@@ -1,4 +1,6 @@
 import { UserError } from '../util/errors.js';
+import { parseCudaDevice } from './cuda.js';
+import { queryCudaDriver } from './cuda-driver.js';
 import {
   cpuDevice,
   cudaDevice,
@@ -11,22 +13,26 @@ import { providerNames, tryProvider } from './providers.js';
 import { Runtime } from './runtime.js';
 import { formatAdapter, preferredAdapter, vulkanAdapters } from './webgpu-adapters.js';
 
-/** The device that `--device` names, started once to see that it does; a UserError where it does not. */
-export function chooseDevice(name: string): Device {
-  if (name === 'auto') return firstThatStarts();
-  const device = namedDevice(name);
+/**
+ * The device that `--device` names, started once to see that it does; a UserError where it does not.
+ *
+ * @param precision as `--precision` says it: tf32 is an option of a device, and fp16 one that not every device has
+ */
+export function chooseDevice(name: string, precision?: string): Device {
+  if (name === 'auto') return firstThatStarts(precision);
+  const device = namedDevice(name, precision);
   if (device.memory !== undefined) new Runtime({ device }).release();
   return device;
 }
 
-function namedDevice(name: string): Device {
-  const cuda = /^cuda(?::(\d{1,4}))?$/.exec(name);
-  if (cuda !== null) return cudaDevice(Number(cuda[1] ?? 0));
+function namedDevice(name: string, precision?: string): Device {
+  const ordinal = parseCudaDevice(name);
+  if (ordinal !== undefined) return onCuda(ordinal, precision);
   if (name === 'webgpu') {
     // first in another process: where it does not start, Vulkan has much to say on stderr
     const { problem } = tryProvider(providerNames.webgpu);
     if (problem !== undefined) throw webgpuNotStarted(problem);
-    return webgpuDevice(webgpuAdapterName());
+    return onWebgpu(precision);
   }
   if (name === 'cpu') return cpuDevice;
   throw new UserError(
@@ -35,16 +41,31 @@ function namedDevice(name: string): Device {
 }
 
 /** CUDA, WebGPU on a GPU, the CPU: the first that starts. Its description says why it is not one before it. */
-function firstThatStarts(): Device {
+function firstThatStarts(precision?: string): Device {
   const missing: string[] = [];
   const found =
-    startsUnless(missing, 'CUDA', tryProvider(providerNames.cuda).problem, () => cudaDevice(0)) ??
+    startsUnless(missing, 'CUDA', tryProvider(providerNames.cuda).problem, () => onCuda(0, precision)) ??
     startsUnless(missing, 'WebGPU', noGpuForWebgpu() ?? tryProvider(providerNames.webgpu).problem, () =>
-      webgpuDevice(webgpuAdapterName()),
+      onWebgpu(precision),
     ) ??
     cpuDevice;
   const why = missing.length === 0 ? '' : ` (${missing.join('; ')})`;
   return { ...found, description: `${found.description}, --device auto${why}` };
+}
+
+function onCuda(ordinal: number, precision?: string): Device {
+  const driver = queryCudaDriver();
+  const card = 'cards' in driver ? driver.cards[ordinal] : undefined;
+  const device = cudaDevice(ordinal, { tf32: precision === 'tf32' });
+  if (card === undefined) return device;
+  const description = `CUDA, ${device.name}: ${card.name}`;
+  return { ...device, description, computeCapability: card.computeCapability };
+}
+
+function onWebgpu(precision?: string): Device {
+  const device = webgpuDevice(webgpuAdapterName());
+  if (precision !== 'fp16') return device; // to find out takes a second process
+  return { ...device, shaderF16: tryProvider(providerNames.webgpu, 'float16').problem === undefined };
 }
 
 function startsUnless(

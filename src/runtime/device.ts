@@ -1,8 +1,17 @@
 import { messageOf, UserError } from '../util/errors.js';
 import type { OnnxRuntimeApi, Pointer } from './api.js';
+import { cudaProvider } from './cuda.js';
+
+/** An execution provider: how sessions get it, and what people are told where it does not start. */
+export interface Provider {
+  /** Adds it to the options of a session; a UserError where it does not start. */
+  append(api: OnnxRuntimeApi, sessionOptions: Pointer): void;
+  /** What to throw in place of an error that came when a session was made. */
+  explain(error: unknown, api: OnnxRuntimeApi): unknown;
+}
 
 /** Where graphs run. Nothing above asks which device it is, only for these properties. */
-export interface Device {
+export interface Device extends Provider {
   /** As `--device` takes it: cpu, cuda:0, webgpu. */
   readonly name: string;
   /** For people. */
@@ -15,10 +24,10 @@ export interface Device {
   readonly lacks: { readonly bytes: boolean; readonly int64: boolean; readonly inPlace: boolean };
   /** Elements that one run of the optimizer takes where it need not fit a processor's cache. */
   readonly optimizerElements?: number;
-  /** Adds its execution provider to the options of a session; a UserError where it does not start. */
-  append(api: OnnxRuntimeApi, options: Pointer): void;
-  /** What to throw in place of an error that came when a session was made. */
-  explain(error: unknown, api: OnnxRuntimeApi): unknown;
+  /** CUDA: the generation of the card, such as 9.0, where its driver tells. */
+  readonly computeCapability?: number | undefined;
+  /** WebGPU: whether the adapter has the feature shader-f16; undefined where nobody asked. */
+  readonly shaderF16?: boolean | undefined;
 }
 
 export const cpuDevice: Device = {
@@ -30,11 +39,10 @@ export const cpuDevice: Device = {
   explain: (error) => error,
 };
 
-/** A card, as CUDA counts them. */
-export function cudaDevice(index: number): Device {
-  const name = `cuda:${index}`;
+/** A card, as CUDA counts them. `tf32`: float32 products may round their factors to TensorFloat-32. */
+export function cudaDevice(index: number, { tf32 = false } = {}): Device {
   return {
-    name,
+    name: `cuda:${index}`,
     description: `CUDA, card ${index}`,
     memory: { name: 'Cuda', id: index },
     hasArena: true,
@@ -42,20 +50,7 @@ export function cudaDevice(index: number): Device {
     lacks: { bytes: false, int64: false, inPlace: true },
     // 64 MiB a tensor: few launches, and temporaries that fit beside the activations
     optimizerElements: 2 ** 24,
-    append(api, options) {
-      noFallback(api, options);
-      const cuda = api.create('CreateCUDAProviderOptions');
-      try {
-        api.call('UpdateCUDAProviderOptions', cuda, ['device_id'], [String(index)], 1);
-        api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', options, cuda);
-      } finally {
-        api.release('ReleaseCUDAProviderOptions', cuda);
-      }
-    },
-    explain: (error) => {
-      const expected = 'an NVIDIA card with that number and ONNX Runtime’s files for CUDA';
-      return isStart(error) ? notStarted(name, expected, messageOf(error)) : error;
-    },
+    ...cudaProvider({ deviceId: index, tf32 }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import koffi, { type LibraryHandle } from 'koffi';
@@ -21,10 +21,11 @@ export function findLibrary(path = process.env[libraryVariable]): string {
   if (path !== undefined && path !== '') {
     // a name without a slash would be looked for on the system's library path
     const absolute = resolve(path);
-    if (existsSync(absolute)) return absolute;
+    const file = libraryAt(absolute);
+    if (file !== undefined) return file;
     throw new UserError(
       `${libraryVariable}: expected an ONNX Runtime library, found no file at ${absolute}; give the path of ` +
-        'libonnxruntime, or unset the variable to use the one of onnxruntime-node',
+        'libonnxruntime or of its folder, or unset the variable to use the one of onnxruntime-node',
     );
   }
   const packageFolder = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
@@ -37,6 +38,15 @@ export function findLibrary(path = process.env[libraryVariable]): string {
   );
 }
 
+/** The path itself, or the library in the folder that it is: `onnxruntime/capi` of a Python package, for example. */
+function libraryAt(path: string): string | undefined {
+  if (!existsSync(path)) return undefined;
+  if (!statSync(path).isDirectory()) return path;
+  const names = /^(libonnxruntime(\.1[\d.]*\.dylib|\.so\.1[\d.]*)|onnxruntime\.dll)$/;
+  const name = readdirSync(path).find((each) => names.test(each));
+  return name && join(path, name);
+}
+
 /** koffi unloads a library when its handle is collected, also while its functions are in use: none ever is. */
 const loaded = new Map<string, LibraryHandle>();
 
@@ -45,14 +55,26 @@ export function loadLibrary(path: string): LibraryHandle {
   disableTelemetry();
   configureStacks();
   try {
-    const library = loaded.get(path) ?? koffi.load(path);
-    loaded.set(path, library);
-    return library;
+    return keepLibrary(path);
   } catch (error) {
     throw new UserError(
       `ONNX Runtime: cannot load ${path} (${messageOf(error)}); mae doctor says what was found`,
     );
   }
+}
+
+/** Loads a library for good, by its path or by a name that the system's loader knows. */
+export function keepLibrary(path: string): LibraryHandle {
+  configureStacks();
+  const library = loaded.get(path) ?? koffi.load(path);
+  loaded.set(path, library);
+  return library;
+}
+
+/** The system loader's own words for why a library did not load, with the library that they are about. */
+export function loaderMessage(path: string, error: unknown): string {
+  const message = messageOf(error).replace(/^Failed to load shared library: /, '');
+  return /^\S+\.(so|dll|dylib)[\d.]*: /.test(message) ? message : `${path}: ${message}`;
 }
 
 /**

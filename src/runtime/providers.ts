@@ -11,16 +11,20 @@ export interface ProviderStart {
 }
 
 /**
- * Whether an execution provider really starts. It is tried in a process of its own, for a driver that is missing
+ * Whether an execution provider really starts; with `type`, whether it computes in that one. It is tried in a process of its own, for a driver that is missing
  * or broken may end the process that asks.
  */
-export function tryProvider(name: string): ProviderStart {
+export function tryProvider(name: string, type?: 'float16'): ProviderStart {
   // compiled, also where this file is not
   const script = fileURLToPath(new URL('../../dist/runtime/try-provider.js', import.meta.url));
-  const { status, signal, stdout, stderr, error } = spawnSync(process.execPath, [script, name], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
+  const { status, signal, stdout, stderr, error } = spawnSync(
+    process.execPath,
+    [script, name, ...(type ? [type] : [])],
+    {
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  );
   if (status === 0) return { name, problem: undefined };
   const said = (stdout.trim() || stderr.trim().split('\n').pop()) ?? '';
   return { name, problem: said || error?.message || `the process ended with ${signal ?? status}` };

@@ -1,16 +1,38 @@
-/** `node try-provider.js NAME`: exits 0 if a session starts with that execution provider, else prints why not. */
+/**
+ * `node try-provider.js NAME [float16]`: exits 0 if a session starts with that execution provider, else prints why not.
+ * With `float16`: if WebGPU computes in it.
+ */
 import { messageOf } from '../util/errors.js';
 import { OnnxRuntimeApi } from './api.js';
-import { identityModel } from './identity-model.js';
+import { cudaProvider } from './cuda.js';
+import { explainCudaError } from './cuda-errors.js';
+import { webgpuDevice } from './device.js';
+import { float16Model, identityModel } from './identity-model.js';
+import { findLibrary } from './library.js';
+import { Runtime } from './runtime.js';
 
-const [name] = process.argv.slice(2);
+const [name, type] = process.argv.slice(2);
 try {
+  if (type === 'float16') await computeInFloat16();
+  else startSession();
+} catch (error) {
+  const explained = name === 'CUDA' ? explainCudaError(error, findLibrary()) : error;
+  // what to do stands in lines of its own: see doctor
+  console.log(
+    messageOf(explained)
+      .split('\n')[0]!
+      .replace(/^--device[^:]*: /, '')
+      .split('; ')[0],
+  );
+  process.exitCode = 1;
+}
+
+function startSession(): void {
   const api = new OnnxRuntimeApi();
   const environment = api.create('CreateEnv', 3, 'mae');
   const options = api.create('CreateSessionOptions');
   if (name === 'CUDA') {
-    const cudaOptions = api.create('CreateCUDAProviderOptions');
-    api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', options, cudaOptions);
+    cudaProvider({ deviceId: 0 }).append(api, options);
   } else if (name !== 'CPU') {
     api.call('SessionOptionsAppendExecutionProvider', options, name!, null, null, 0);
   }
@@ -20,7 +42,19 @@ try {
   api.release('ReleaseSession', session);
   api.release('ReleaseSessionOptions', options);
   api.release('ReleaseEnv', environment);
-} catch (error) {
-  console.log(messageOf(error).split('\n')[0]);
-  process.exitCode = 1;
+}
+
+async function computeInFloat16(): Promise<void> {
+  const runtime = new Runtime({ device: webgpuDevice() });
+  const y = new Float32Array(1);
+  const session = runtime.createSession(float16Model());
+  const tensors = [runtime.tensor(Float32Array.of(1.5), [1]), runtime.tensor(y, [1])] as const;
+  try {
+    await session.bind({ x: tensors[0] }, { y: tensors[1] }).run();
+  } finally {
+    session.release();
+    for (const tensor of tensors) tensor.release();
+    runtime.release();
+  }
+  if (y[0] !== -1.5) throw new Error(`float16: expected -1.5, got ${y[0]}`);
 }

@@ -13,6 +13,8 @@ export interface PretrainOptions {
   batchSize: number;
   /** Micro-batches in a step: the effective batch size is batchSize · accumIter. */
   accumIter: number;
+  /** Whether batchSize and accumIter are divided anew, to the largest micro-batch that fits; their product stays. */
+  autoBatch: boolean;
   epochs: number;
   /** Ends the run early, at this many steps in all. */
   maxSteps?: number;
@@ -61,6 +63,7 @@ export const pretrainDefaults = {
   model: 'mae_vit_large_patch16',
   batchSize: 64,
   accumIter: 1,
+  autoBatch: false,
   epochs: 800,
   warmupEpochs: 40,
   blr: 1.5e-4,

@@ -36,6 +36,7 @@ const freeOptions = new Set<keyof PretrainOptions>([
   'device',
   'kernels',
   'gradCheckpointing',
+  'autoBatch',
 ]);
 
 /** What runs from before an option was there computed. */
@@ -98,6 +99,27 @@ export async function findResume(
     throw new UserError(`--resume ${resume}: that run is a different one (${differences.join('; ')})`);
   }
   return folder;
+}
+
+/**
+ * How the run that would go on divides its effective batch, if there is one: `--auto-batch` keeps to that, for another
+ * division is another run.
+ */
+export async function recordedBatch({
+  outputDir,
+  resume,
+}: PretrainOptions): Promise<{ batchSize: number; accumIter: number } | undefined> {
+  let run: string | undefined;
+  if (resume !== 'auto' && resume !== 'never') {
+    const { folder } = await resolveCheckpoint(resume);
+    run = folder && join(folder, '..', '..');
+  } else if ((await latestCheckpoint(outputDir)) ?? (await logHasSteps(runPaths(outputDir).log)))
+    run = outputDir;
+  const options = run === undefined ? undefined : (await readRunConfig(run))?.options;
+  const [batchSize, accumIter] = [options?.['batch-size'], options?.['accum-iter']];
+  return typeof batchSize === 'number' && typeof accumIter === 'number'
+    ? { batchSize, accumIter }
+    : undefined;
 }
 
 /** What differs between two runs that changes what they compute, as `batch-size 64 there, 32 here`. */

@@ -1,6 +1,10 @@
-"""One training step of transformers' ViTMAEForPreTraining on PyTorch, timed: the peer of `mae bench step`.
+"""One training step of a Masked Autoencoder on PyTorch, timed: the peer of `mae bench step`.
 
     python test/bench/pytorch-step.py --model mae_vit_base_patch16 --batch-size 8 --steps 10 [--precision bf16]
+        [--peer transformers|timm] [--device cuda] [--compile]
+
+The model is transformers' ViTMAEForPreTraining, or one of timm's blocks (timm_mae.py); both with PyTorch's
+scaled_dot_product_attention. Precisions other than fp32 are autocast's, fp16 with a gradient scaler.
 
 Prints one line of JSON with the keys of `mae bench step --json`. The step is what a training script does: forward,
 backward, fused AdamW with the paper's two groups, the loss read back. Images are drawn once and stay in memory, so
@@ -16,14 +20,16 @@ import time
 from pathlib import Path
 
 import torch
-import transformers
-from transformers import ViTMAEConfig, ViTMAEForPreTraining
 
 PRESETS = Path(__file__).parents[2] / "models"
 
 
-def config_of(preset):
-    return ViTMAEConfig(
+def transformers_model(preset):
+    import transformers
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    config = ViTMAEConfig(
+        attn_implementation="sdpa",
         image_size=preset["inputSize"],
         patch_size=preset["patchSize"],
         hidden_size=preset["embedDim"],
@@ -37,6 +43,16 @@ def config_of(preset):
         norm_pix_loss=True,
         mask_ratio=0.75,
     )
+    model = ViTMAEForPreTraining(config)
+    return (lambda images: model(pixel_values=images).loss), model, f"transformers {transformers.__version__}"
+
+
+def timm_model(preset):
+    import timm
+    from timm_mae import MaskedAutoencoder
+
+    model = MaskedAutoencoder(preset)
+    return model, model, f"timm {timm.__version__}"
 
 
 def main():
@@ -46,13 +62,21 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup-steps", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32")
+    parser.add_argument("--peer", choices=["transformers", "timm"], default="transformers")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, compiled in the warm-up steps")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    config = config_of(json.loads((PRESETS / f"{arguments.model}.json").read_text()))
-    model = ViTMAEForPreTraining(config).train()
+    torch.set_float32_matmul_precision("high" if arguments.precision == "tf32" else "highest")
+    preset = json.loads((PRESETS / f"{arguments.model}.json").read_text())
+    device = torch.device(arguments.device)
+    loss_of, model, version = {"transformers": transformers_model, "timm": timm_model}[arguments.peer](preset)
+    model.to(device).train()
+    if arguments.compile:
+        loss_of = torch.compile(loss_of)
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -61,17 +85,23 @@ def main():
         betas=(0.9, 0.95),
         fused=True,
     )
-    images = torch.randn(arguments.batch_size, 3, config.image_size, config.image_size)
+    images = torch.randn(arguments.batch_size, 3, preset["inputSize"], preset["inputSize"], device=device)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(arguments.precision)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     seconds, optimizer_seconds = [], []
     for step in range(arguments.warmup_steps + arguments.steps):
         start = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=arguments.precision == "bf16"):
-            loss = model(pixel_values=images).loss
-        loss.backward()
+        with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            loss = loss_of(images)
+        scaler.scale(loss).backward()
+        synchronize()
         before = time.perf_counter()
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         loss.item()
+        synchronize()
         end = time.perf_counter()
         if step >= arguments.warmup_steps:
             seconds.append(end - start)
@@ -80,17 +110,20 @@ def main():
     print(
         json.dumps(
             {
-                "peer": f"transformers {transformers.__version__}, torch {torch.__version__}",
+                "peer": f"{version}, torch {torch.__version__}",
                 "python": platform.python_version(),
                 "model": arguments.model,
                 "batch_size": arguments.batch_size,
                 "precision": arguments.precision,
+                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                "compiled": arguments.compile,
                 "threads": torch.get_num_threads(),
                 "median_step_seconds": median,
                 "min_step_seconds": min(seconds),
                 "images_per_second": arguments.batch_size / median,
                 "median_optimizer_seconds": statistics.median(optimizer_seconds),
                 "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
             }
         )
     )

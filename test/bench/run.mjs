@@ -3,6 +3,8 @@
  *
  *   --model M --batch-size B   step: only this case (default: ViT-B batch 8 and ViT-L batch 4)
  *   --precision fp32,bf16      step: precisions of the peer
+ *   --device cuda              step: on a card, ViT-B and ViT-L at batch 64, 128 and 256, against transformers and timm
+ *                              under autocast (SDPA), each also compiled; with the card's memory and load
  *   --steps N                  step: steps that count in one turn (default 5)
  *   --data-path DIR            data: a folder with class sub-folders (default: sample images)
  *   --seconds S                data: of one turn (default 10)
@@ -20,6 +22,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { CardSampler } from '../cuda/card-sampler.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -31,7 +34,8 @@ const { values: options, positionals } = parseArgs({
   options: {
     model: { type: 'string' },
     'batch-size': { type: 'string' },
-    precision: { type: 'string', default: 'fp32,bf16' },
+    precision: { type: 'string' },
+    device: { type: 'string', default: 'cpu' },
     steps: { type: 'string', default: '5' },
     'data-path': { type: 'string' },
     seconds: { type: 'string', default: '10' },
@@ -48,7 +52,19 @@ if (unknown.length > 0 || !Number.isInteger(repeats) || repeats < 1) {
   );
   process.exit(1);
 }
-const asked = positionals.length === 0 ? kinds : positionals;
+const isCuda = options.device.startsWith('cuda');
+const asked = positionals.length > 0 ? positionals : isCuda ? ['step'] : kinds;
+if (isCuda) {
+  const { queryCudaDriver } = await import('../../dist/runtime/cuda-driver.js');
+  const driver = queryCudaDriver();
+  if ('problem' in driver) {
+    console.log(
+      `bench: skipped, for there is no card to measure (${driver.problem}); mae doctor says what to do`,
+    );
+    process.exit(0);
+  }
+}
+const precisions = (options.precision ?? (isCuda ? 'bf16' : 'fp32,bf16')).split(',');
 
 const scratch = mkdtempSync(join(tmpdir(), 'mae-bench-'));
 let running;
@@ -64,6 +80,8 @@ async function measure(command, args) {
   const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
   running = child;
   let [stdout, stderr] = ['', ''];
+  const sampler = new CardSampler(options.device);
+  if (isCuda) sampler.start(child.pid);
   child.stdout.on('data', (text) => {
     stdout += text;
   });
@@ -71,8 +89,10 @@ async function measure(command, args) {
     stderr += text;
   });
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+  const { peakBytes, utilization } = sampler.stop();
   if (code !== 0) throw new Error(`${command} ${args.join(' ')}: exit code ${code}\n${stderr}`);
-  return JSON.parse(stdout.trim().split('\n').at(-1));
+  const result = JSON.parse(stdout.trim().split('\n').at(-1));
+  return isCuda ? { ...result, card_bytes: peakBytes, card_load: utilization } : result;
 }
 
 const mae = (...args) => measure(process.execPath, [maeScript, ...args, '--json']);
@@ -135,30 +155,53 @@ function compare(what, results, key, format, better) {
 }
 
 function noteVersions(results) {
-  for (const { mae: own, onnxruntime, processor, peer: name, python: version } of Object.values(
+  for (const { mae: own, onnxruntime, processor, peer: name, python: version, device } of Object.values(
     results,
   ).flat()) {
     if (processor) versions.add(processor);
+    if (device && device !== 'cpu') versions.add(device);
     if (own) versions.add(`mae ${own}`);
     if (onnxruntime) versions.add(`ONNX Runtime ${onnxruntime}`);
     if (name) versions.add(`${name}, Python ${version}`);
   }
 }
 
+/** The peers of a step, by name: what they are called with beside model, batch and steps. */
+function stepPeers() {
+  if (!python) return {};
+  if (!isCuda)
+    return Object.fromEntries(precisions.map((each) => [`PyTorch ${each}`, ['--precision', each]]));
+  const peers = precisions.flatMap((precision) =>
+    ['transformers', 'timm'].flatMap((peer) =>
+      [false, true].map((compiled) => {
+        const flags = ['--device', options.device, '--precision', precision, '--peer', peer];
+        // the first steps compile
+        const compile = compiled ? ['--compile', '--warmup-steps', '5'] : [];
+        return [`${peer} ${precision}${compiled ? ', compiled' : ''}`, [...flags, ...compile]];
+      }),
+    ),
+  );
+  return Object.fromEntries(peers);
+}
+
 async function step() {
   const { model, 'batch-size': batchSize } = options;
+  const all = isCuda
+    ? ['mae_vit_base_patch16', 'mae_vit_large_patch16'].flatMap((name) =>
+        ['64', '128', '256'].map((size) => [name, size]),
+      )
+    : [
+        ['mae_vit_base_patch16', '8'],
+        ['mae_vit_large_patch16', '4'],
+      ];
   const cases =
-    model || batchSize
-      ? [[model ?? 'mae_vit_base_patch16', batchSize ?? '8']]
-      : [
-          ['mae_vit_base_patch16', '8'],
-          ['mae_vit_large_patch16', '4'],
-        ];
+    model || batchSize ? [[model ?? 'mae_vit_base_patch16', batchSize ?? (isCuda ? '64' : '8')]] : all;
   for (const [name, size] of cases) {
     const common = ['--model', name, '--batch-size', size, '--steps', options.steps];
-    const sides = { ours: () => mae('bench', 'step', ...common, ...options.ours.split(' ').filter(Boolean)) };
-    for (const precision of python ? options.precision.split(',') : [])
-      sides[`PyTorch ${precision}`] = peer('pytorch-step.py', ...common, '--precision', precision);
+    const own = ['--device', options.device, ...options.ours.split(' ').filter(Boolean)];
+    const sides = { ours: () => mae('bench', 'step', ...common, ...own) };
+    for (const [peerName, flags] of Object.entries(stepPeers()))
+      sides[peerName] = peer('pytorch-step.py', ...common, ...flags);
     const what = `${name}, batch ${size}`;
     const results = await inTurns(what, sides);
     noteVersions(results);
@@ -169,6 +212,15 @@ async function step() {
       seconds,
       'less',
     );
+    if (isCuda) {
+      compare(`${what}: images`, results, 'images_per_second', speed, 'more');
+      compare(`${what}: most of the card's memory`, results, 'card_bytes', gibibytes, 'less');
+      compare(`${what}: load of the card`, results, 'card_load', (value) => `${value.toFixed(0)} %`, 'more');
+      const { operators } = await mae('bench', 'step', ...common, ...own, '--profile');
+      for (const { operator, seconds: spent, share } of operators.training.slice(0, 10))
+        rows.push([`${what}: ${operator}`, `${seconds(spent)}, ${(100 * share).toFixed(1)} %`, '', '']);
+      continue;
+    }
     compare(`${what}: peak memory`, results, 'peak_rss_bytes', gibibytes, 'less');
     const { ours, 'PyTorch fp32': plain } = results;
     const optimizers = plain ? { ours, 'PyTorch fused': plain } : { ours };

@@ -104,7 +104,7 @@ test('a signal ends it and leaves no temporary files', async () => {
 });
 
 test.each<[string, string[], RegExp]>([
-  ['nothing to measure', [], /^Name what to measure: step, data or startup/],
+  ['nothing to measure', [], /^Name what to measure: step, data, bytes or startup/],
   ['something else', ['loudness'], /^Unknown argument: loudness/],
   ['no steps', ['step', '--steps', '0'], /^--steps: expected a whole number of at least 1/],
   ['no such model', ['step', '--model', 'vit'], /^--model: expected a JSON file or one of/],

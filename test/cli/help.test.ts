@@ -88,6 +88,7 @@ test('the flags of pretrain and their defaults', async () => {
     kernels: 'true',
     config: undefined,
     'dry-run': 'false',
+    'auto-batch': 'false',
   };
   expect([...help.keys()].filter((name) => name !== 'help' && name !== 'version').sort()).toEqual(
     Object.keys(defaults).sort(),

@@ -117,6 +117,7 @@ describe('a run', () => {
       model,
       'batch-size': 8,
       'accum-iter': 1,
+      'auto-batch': false,
       epochs: 3,
       'warmup-epochs': 1,
       blr: 1.5e-4,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
@@ -40,6 +40,18 @@ test('the environment variable points to another', () => {
   expect(runtime.api.libraryPath).toBe(link);
   expect(runtime.availableProviders()).toContain('CPUExecutionProvider');
   runtime.release();
+});
+
+test.runIf(process.platform === 'linux')('the variable may name the folder of a library', () => {
+  const capi = join(folder, 'capi');
+  mkdirSync(capi);
+  // the name that Python's package gives it
+  symlinkSync(findLibrary(''), join(capi, 'libonnxruntime.so.1.30.0'));
+  writeFileSync(join(capi, 'libonnxruntime_providers_shared.so'), '');
+  expect(findLibrary(capi)).toBe(join(capi, 'libonnxruntime.so.1.30.0'));
+  const error = errorOf(() => findLibrary(folder));
+  expect(error).toBeInstanceOf(UserError);
+  expect(error.message).toContain('give the path of libonnxruntime or of its folder');
 });
 
 test('an empty variable is as good as none', () => {

@@ -5,6 +5,7 @@ import { add, cast, mul, neg, shift, sub } from '../../src/graph/ops/elementwise
 import { matMul } from '../../src/graph/ops/linalg.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { OnnxRuntimeError } from '../../src/runtime/api.js';
+import { float16Model } from '../../src/runtime/identity-model.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import type { Session } from '../../src/runtime/session.js';
 import { addressOf, alignedFloat32Array } from '../../src/runtime/tensor.js';
@@ -273,6 +274,16 @@ test('several runtimes live side by side, and end one by one', async () => {
   other.release();
   expect(runtime.availableProviders()).toContain('CPUExecutionProvider');
   expect(runtime.api.version).toMatch(/^1\.\d+\.\d+/);
+});
+
+test('the model that tries float16 rounds to it', async () => {
+  const y = new Float32Array(2);
+  const session = runtime.createSession(float16Model());
+  // float16 has 11 bits
+  const x = Float32Array.of(1.5, 1 + 2 ** -12);
+  await session.bind({ x: runtime.tensor(x, [2]) }, { y: runtime.tensor(y, [2]) }).run();
+  expect([...y]).toEqual([-1.5, -1]);
+  session.release();
 });
 
 test('alignedFloat32Array starts at a multiple of 64 bytes and is zero', () => {

@@ -1,0 +1,47 @@
+import type { Options } from 'yargs';
+import { checkedKeptCount, checkedPredictedCount } from '../artifact/build.js';
+import { trainingGraph } from '../artifact/graphs.js';
+import { graphBytes } from '../bench/bytes.js';
+import { expandDefinitions } from '../lowering/expand.js';
+import { jsonFlag, type Row, report } from './bench-report.js';
+import type { Arguments } from './flags.js';
+import { modelFlags, modelOf } from './model-flags.js';
+import { version } from './version.js';
+
+export const options = { ...modelFlags, json: jsonFlag } as const satisfies Record<string, Options>;
+
+/** The bytes that each operator of the portable training graph moves in a step. */
+export async function run(argv: Arguments<typeof options>): Promise<void> {
+  const model = modelOf(argv);
+  const kept = checkedKeptCount(model, argv.maskRatio);
+  const predicted = checkedPredictedCount(model, kept, argv.predictRatio);
+  const accumulate = argv.accumIter > 1;
+  const graph = expandDefinitions(
+    trainingGraph(model, argv.batchSize, { ...argv, kept, predicted, accumulate }),
+  );
+  const { operators, totalBytes, productBytes, otherBytes } = graphBytes(graph);
+  const gigabytes = (key: string, bytes: number): Row => [key, bytes, formatGB(bytes)];
+  const rows: Row[] = [
+    ['mae', version],
+    ['model', argv.model],
+    ['batch_size', argv.batchSize],
+    gigabytes('total_bytes', totalBytes),
+    gigabytes('product_bytes', productBytes),
+    gigabytes('other_bytes', otherBytes),
+    ['operators', operators],
+  ];
+  report(rows, argv.json);
+  if (argv.json) return;
+  console.log(`\n${'by operator'.padEnd(34)}${'moved'.padStart(12)}${'share'.padStart(9)}     nodes`);
+  for (const { operator, nodes, readBytes, writtenBytes } of operators) {
+    const moved = readBytes + writtenBytes;
+    const share = `${((100 * moved) / totalBytes).toFixed(1)} %`;
+    console.log(
+      `${operator.padEnd(34)}${formatGB(moved).padStart(12)}${share.padStart(9)}${String(nodes).padStart(10)}`,
+    );
+  }
+}
+
+function formatGB(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(2)} GB`;
+}

@@ -1,0 +1,106 @@
+/**
+ * `node cuda-session.mjs '{"model": …, "batchSize": …, "steps": …, "deviceId": …, "memoryLimit": …}'`: a few training
+ * steps through the CUDA provider, or `"autoBatch": N` for the batch that `--auto-batch` takes of N images, or
+ * `"options": true` for the options as the provider reads them back. Prints one line of JSON; see `fake-cuda.ts`.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { buildArtifacts } from '../../dist/artifact/build.js';
+import { writeArtifacts } from '../../dist/artifact/write.js';
+import { divideBatch } from '../../dist/cli/auto-batch.js';
+import { imageSize } from '../../dist/model/config.js';
+import { loadModelConfig } from '../../dist/model/presets.js';
+import { cudaProvider, withCudaOptions } from '../../dist/runtime/cuda.js';
+import { cudaDevice } from '../../dist/runtime/device.js';
+import { Runtime } from '../../dist/runtime/runtime.js';
+import { ModelState } from '../../dist/train/model-state.js';
+import { pretrainDefaults } from '../../dist/train/options.js';
+import { Trainer } from '../../dist/train/trainer.js';
+
+const ask = JSON.parse(process.argv[2]);
+const { model = 'mae_vit_nano_patch8_64', batchSize = 2, steps = 2, deviceId = 0, memoryLimit } = ask;
+const folder = mkdtempSync(join(tmpdir(), 'mae-cuda-session-'));
+try {
+  console.log(JSON.stringify(await session()));
+} catch ({ name, message }) {
+  console.log(JSON.stringify({ error: { name, message } }));
+} finally {
+  rmSync(folder, { recursive: true });
+}
+
+async function session() {
+  const config = loadModelConfig(model);
+  const cuda = { deviceId, memoryLimit };
+  if (ask.autoBatch) {
+    const outputDir = join(folder, 'run');
+    const options = { ...pretrainDefaults, model, outputDir, device: `cuda:${deviceId}`, autoBatch: true };
+    const divided = await divideBatch(
+      { ...options, batchSize: ask.autoBatch, accumIter: 1 },
+      config,
+      {},
+      cudaDevice(deviceId),
+    );
+    return { batchSize: divided.batchSize };
+  }
+  const runtime = new Runtime({ device: { ...cudaDevice(deviceId), ...cudaProvider(cuda) } });
+  try {
+    if (ask.options) return { options: optionsOf(runtime.api, cuda) };
+    const build = (options) =>
+      buildArtifacts(config, {
+        ...pretrainDefaults,
+        batchSize,
+        accumulate: false,
+        lacks: cudaDevice(0).lacks,
+        ...options,
+      });
+    if (ask.sessions)
+      return { sessions: ask.sessions.flatMap((options) => sessionsOf(runtime, build(options))) };
+    const artifacts = build({});
+    writeArtifacts(artifacts, folder);
+    return {
+      ...(await train(runtime, artifacts.manifest)),
+      activationBytes: artifacts.manifest.activationBytes,
+    };
+  } finally {
+    runtime.release();
+  }
+}
+
+/** The names of the graphs that get a session; the first that does not is an error. */
+function sessionsOf(runtime, { files }) {
+  const names = [...files.keys()].filter((name) => name.endsWith('.onnx'));
+  for (const name of names) runtime.createSession(files.get(name)).release();
+  return names;
+}
+
+async function train(runtime, manifest) {
+  const state = new ModelState(manifest);
+  state.initialize(0);
+  const trainer = new Trainer(runtime, folder, state);
+  const peak = koffi.load('libfakecuda.so').func('size_t fake_cuda_peak(void)');
+  const { height, width } = imageSize(manifest.model);
+  const images = new Uint8Array(batchSize * height * width * 3);
+  const idsShuffle = new BigInt64Array(batchSize * manifest.patches).map((_, i) =>
+    BigInt(i % manifest.patches),
+  );
+  const [losses, peakBytes] = [[], []];
+  for (let step = 1; step <= steps; step++) {
+    losses.push(await trainer.forwardBackward({ images, idsShuffle }, 0, 1));
+    await trainer.update(step, { learningRate: 1e-4, weightDecay: 0.05 });
+    peakBytes.push(Number(peak()));
+  }
+  trainer.release();
+  return { losses, peakBytes };
+}
+
+function optionsOf(api, cuda) {
+  return withCudaOptions(api, cuda, (handle) => {
+    const allocator = api.create('GetAllocatorWithDefaultOptions');
+    const text = api.create('GetCUDAProviderOptionsAsString', handle, allocator);
+    const read = koffi.decode.string(text);
+    api.call('AllocatorFree', allocator, text);
+    return read;
+  });
+}
