@@ -74,7 +74,8 @@ export async function runPretraining(given: PretrainOptions): Promise<PretrainRe
     reporter.finished(result, stop.received);
     return result;
   } catch (error) {
-    throw explainOutOfMemory(error, manifest, { ...options, device: device.name });
+    const explained = device.explain(error, runtime.api);
+    throw explainOutOfMemory(explained, manifest, { ...options, device: device.name });
   } finally {
     reporter?.close();
     stop.off();

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import onnxProto from 'onnx-proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Graph, input, type Value } from '../../src/graph/graph.js';
 import { add, cast, mul, neg, shift, sub } from '../../src/graph/ops/elementwise.js';
@@ -276,13 +277,20 @@ test('several runtimes live side by side, and end one by one', async () => {
   expect(runtime.api.version).toMatch(/^1\.\d+\.\d+/);
 });
 
-test('the model that tries float16 rounds to it', async () => {
+test('the model that tries float16 negates in it', async () => {
+  const model = float16Model();
+  const { node } = onnxProto.onnx.ModelProto.decode(model).graph!;
+  const { FLOAT, FLOAT16 } = onnxProto.onnx.TensorProto.DataType;
+  expect(node!.map(({ opType, attribute }) => [opType, ...attribute!.map(({ i }) => Number(i))])).toEqual([
+    ['Cast', FLOAT16],
+    ['Neg'],
+    ['Cast', FLOAT],
+  ]);
   const y = new Float32Array(2);
-  const session = runtime.createSession(float16Model());
-  // float16 has 11 bits
-  const x = Float32Array.of(1.5, 1 + 2 ** -12);
+  const session = runtime.createSession(model);
+  const x = Float32Array.of(1.5, -2);
   await session.bind({ x: runtime.tensor(x, [2]) }, { y: runtime.tensor(y, [2]) }).run();
-  expect([...y]).toEqual([-1.5, -1]);
+  expect([...y]).toEqual([-1.5, 2]);
   session.release();
 });
 
