@@ -22,6 +22,8 @@ export interface Device extends Provider {
   readonly hasArena: boolean;
   /** What its kernels lack; see `lowering/for-device.ts`. */
   readonly lacks: { readonly bytes: boolean; readonly int64: boolean; readonly inPlace: boolean };
+  /** Whether inputs may be sent to it while a graph runs there. */
+  readonly uploadsDuringRun: boolean;
   /** Elements that one run of the optimizer takes where it need not fit a processor's cache. */
   readonly optimizerElements?: number;
   /** CUDA: the generation of the card, such as 9.0, where its driver tells. */
@@ -35,6 +37,7 @@ export const cpuDevice: Device = {
   description: 'CPU',
   hasArena: true,
   lacks: { bytes: false, int64: false, inPlace: false },
+  uploadsDuringRun: false, // nothing is sent, graphs read the host's memory
   append() {},
   explain: (error) => error,
 };
@@ -48,6 +51,7 @@ export function cudaDevice(index: number, { tf32 = false } = {}): Device {
     hasArena: true,
     // its Gemm copies C to the output before it adds the product
     lacks: { bytes: false, int64: false, inPlace: true },
+    uploadsDuringRun: true,
     // 64 MiB a tensor: few launches, and temporaries that fit beside the activations
     optimizerElements: 2 ** 24,
     ...cudaProvider({ deviceId: index, tf32 }),
@@ -62,6 +66,7 @@ export function webgpuDevice(adapter?: string): Device {
     memory: { name: 'WebGPU_Buf', id: 0 },
     hasArena: false,
     lacks: { bytes: true, int64: true, inPlace: true },
+    uploadsDuringRun: false, // one queue, and Dawn's device belongs to one thread at a time
     append(api, options) {
       noFallback(api, options);
       // the permutation comes as int64: its cast to float32 is a kernel there only with this

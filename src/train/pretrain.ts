@@ -9,6 +9,7 @@ import { learningRate } from '../optim/schedule.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { UserError } from '../util/errors.js';
 import { type BadStep, BadSteps } from './bad-steps.js';
+import { BatchFeed } from './batch-feed.js';
 import { loadCheckpoint, type RunState, startOfRun } from './checkpointing.js';
 import { Evaluator } from './evaluator.js';
 import { afterGoodStep, afterOverflow, firstLossScale, judgeStep } from './loss-scale.js';
@@ -94,6 +95,7 @@ export async function pretrain(
   });
   const reported = new Set<string>();
   const meter = new Meter();
+  const feed = new BatchFeed(loader, trainer, meter);
   const epochLosses: number[] = [];
   const checkpoints = new RunCheckpoints(options.outputDir, options.keep, inputs.resumeFrom, position.step);
   const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
@@ -131,7 +133,7 @@ export async function pretrain(
     if (badSteps.isTooMany) throw badSteps.error(await checkpoints.fallBack());
   };
   const nextBatch = async (): Promise<Batch> => {
-    const batch = await meter.waiting(loader.next());
+    const batch = await feed.next();
     for (const image of batch.skipped) {
       if (reported.has(image.path)) continue;
       reported.add(image.path);
@@ -154,7 +156,7 @@ export async function pretrain(
       for (let i = 0; i < options.accumIter; i++) {
         const batch = await nextBatch();
         skippedImages += batch.skipped.length;
-        const microLoss = await trainer.forwardBackward(batch, i, options.accumIter);
+        const microLoss = await feed.forwardBackward(batch, i, options.accumIter);
         batch.release();
         batches.push(batch);
         loss += microLoss / options.accumIter;

@@ -30,6 +30,15 @@ export interface OptimizerSettings {
   readonly clipGrad?: number | undefined;
 }
 
+/** Where a micro-batch is put for the training graph. */
+interface Slot {
+  readonly images: Uint8Array;
+  readonly idsShuffle: BigInt64Array;
+  readonly binding: Binding;
+  /** What was sent to it for the next run. */
+  staged: MicroBatch | undefined;
+}
+
 /** The training and optimizer graphs bound to a model's state. Inputs and outputs are bound once. */
 export class Trainer {
   readonly #state: ModelState;
@@ -37,8 +46,6 @@ export class Trainer {
   readonly #sessions: Session[] = [];
   readonly #tensors: BoundTensor[] = [];
   readonly #numbers: DeviceState;
-  readonly #images: Uint8Array;
-  readonly #idsShuffle: BigInt64Array;
   /**
    * What the loss is multiplied by before gradients are taken, which float16 needs (`loss-scale.ts`). A power of two:
    * norms are told and steps are taken without it, and nothing is rounded.
@@ -50,27 +57,33 @@ export class Trainer {
   readonly #gradientNorm = new Float32Array(1);
   readonly #decayScalars = new Float32Array(scalarKeys.length);
   readonly #plainScalars = new Float32Array(scalarKeys.length);
-  readonly #training: Binding;
-  /** Inputs of the training graph whose arrays change from run to run. */
-  readonly #changing: readonly string[];
+  /** One, or two in turns where the next micro-batch is sent while one is computed; the first is that of the next run. */
+  readonly #slots: Slot[];
+  /** Scalars among the inputs of the training graph. */
+  readonly #scalars: readonly string[];
   readonly #optimizer: Binding[];
   readonly #sendScalars: (() => Promise<void>)[] = [];
 
   constructor(runtime: Runtime, artifacts: string, state: ModelState) {
-    const { manifest } = state;
     this.#runtime = runtime;
     this.#state = state;
-    const { height, width } = imageSize(manifest.model);
-    const { batchSize, patches } = manifest;
-    this.#images = new Uint8Array(batchSize * height * width * 3);
-    this.#idsShuffle = new BigInt64Array(batchSize * patches);
     this.#numbers = new DeviceState(runtime, state);
     const training = this.#createSession(join(artifacts, trainingModelFile));
-    this.#changing = ['images', 'ids_shuffle', 'loss_scale', firstMicroBatchName].filter((name) =>
-      training.inputNames.includes(name),
-    );
-    this.#training = this.#bindTraining(training);
+    this.#scalars = ['loss_scale', firstMicroBatchName].filter((name) => training.inputNames.includes(name));
+    this.#slots = Array.from({ length: this.canStage ? 2 : 1 }, () => this.#createSlot(training));
     this.#optimizer = this.#bindOptimizer(this.#createSession(join(artifacts, optimizerModelFile)));
+  }
+
+  /** Whether `stage` may be called while a micro-batch is computed. */
+  get canStage(): boolean {
+    return this.#runtime.device.uploadsDuringRun;
+  }
+
+  /** Sends the micro-batch of the next `forwardBackward` to the device beforehand. */
+  stage(batch: MicroBatch): void {
+    const slot = this.#slots[0]!;
+    send(slot, batch);
+    slot.staged = batch;
   }
 
   /**
@@ -78,13 +91,15 @@ export class Trainer {
    * Returns the loss of the micro-batch.
    */
   async forwardBackward(batch: MicroBatch, index: number, count: number): Promise<number> {
-    this.#images.set(batch.images);
-    this.#idsShuffle.set(batch.idsShuffle);
+    const slot = this.#slots[0]!;
+    if (slot.staged !== batch) send(slot, batch);
+    slot.staged = undefined;
+    this.#slots.push(this.#slots.shift()!);
     this.#lossScale[0] = this.lossScale / count;
     this.#firstMicroBatch[0] = Number(index === 0);
     if (index === 0 && this.#state.manifest.accumulate) this.#numbers.clearGradients();
-    this.#training.send(...this.#changing);
-    await this.#training.run();
+    slot.binding.send(...this.#scalars);
+    await slot.binding.run();
     return this.#loss[0]!;
   }
 
@@ -133,15 +148,25 @@ export class Trainer {
     return tensor;
   }
 
-  #bindTraining(session: Session): Binding {
+  #createSlot(session: Session): Slot {
+    const { batchSize, patches, model } = this.#state.manifest;
+    const { height, width } = imageSize(model);
+    const images = new Uint8Array(batchSize * height * width * 3);
+    const idsShuffle = new BigInt64Array(batchSize * patches);
+    const binding = this.#bindTraining(session, {
+      images: this.#tensor(images, [batchSize, height, width, 3]),
+      ids_shuffle: this.#tensor(idsShuffle, [batchSize, patches]),
+    });
+    return { images, idsShuffle, binding, staged: undefined };
+  }
+
+  #bindTraining(session: Session, data: Readonly<Record<string, BoundTensor>>): Binding {
     const { manifest } = this.#state;
-    const { height, width } = imageSize(manifest.model);
     const inputs: Record<string, BoundTensor> = {
-      images: this.#tensor(this.#images, [manifest.batchSize, height, width, 3]),
-      ids_shuffle: this.#tensor(this.#idsShuffle, [manifest.batchSize, manifest.patches]),
+      ...data,
       loss_scale: this.#tensor(this.#lossScale, []),
     };
-    if (this.#changing.includes(firstMicroBatchName))
+    if (this.#scalars.includes(firstMicroBatchName))
       inputs[firstMicroBatchName] = this.#tensor(this.#firstMicroBatch, []);
     const outputs: Record<string, BoundTensor> = {
       loss: this.#tensor(this.#loss, []),
@@ -183,6 +208,12 @@ export class Trainer {
     this.#sendScalars.push(heap.upload(host, there));
     return there;
   }
+}
+
+function send(slot: Slot, { images, idsShuffle }: MicroBatch): void {
+  slot.images.set(images);
+  slot.idsShuffle.set(idsShuffle);
+  slot.binding.send('images', 'ids_shuffle');
 }
 
 const scalarKeys = Object.keys(adamWScalarNames) as (keyof AdamWScalars)[];

@@ -11,6 +11,7 @@ const memory = { name: 'Cpu', id: 0 };
 const lacks = { bytes: false, int64: false, inPlace: true };
 const arena: Device = { ...cpuDevice, name: 'arena', memory, lacks, optimizerElements: 5000 };
 const buffers: Device = { ...arena, name: 'buffers', hasArena: false };
+const staging: Device = { ...arena, name: 'staging', uploadsDuringRun: true };
 const batchSize = 4;
 
 async function train(device: Device, microBatches: number) {
@@ -25,8 +26,12 @@ async function train(device: Device, microBatches: number) {
   const losses: number[] = [];
   try {
     for (let step = 1; step <= 4; step++) {
-      for (const [i, micro] of splitBatch(randomBatch(step, batchSize, manifest), microBatches).entries()) {
-        losses.push(await trainer.forwardBackward(micro, i, microBatches));
+      const all = splitBatch(randomBatch(step, batchSize, manifest), microBatches);
+      for (const [i, micro] of all.entries()) {
+        const loss = trainer.forwardBackward(micro, i, microBatches);
+        const next = all[i + 1];
+        if (next !== undefined && trainer.canStage) trainer.stage(next);
+        losses.push(await loss);
       }
       await trainer.update(step, { learningRate: 1e-3, weightDecay: 0.05, clipGrad: 1 });
     }
@@ -42,6 +47,7 @@ async function train(device: Device, microBatches: number) {
 test.each([
   ['an arena', arena, 1],
   ['an arena', arena, 2],
+  ['an arena, the next batch sent during a run', staging, 4],
   ['buffers', buffers, 1],
   ['buffers', buffers, 2],
 ] as const)('%s: what training on the host gives, %#', async (_, device, microBatches) => {
