@@ -5,6 +5,7 @@ import type { Options } from 'yargs';
 import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
+import { withoutPlace } from '../runtime/device.js';
 import { deviceMemory } from '../runtime/device-memory.js';
 import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
@@ -38,7 +39,7 @@ export async function run(): Promise<void> {
     row('ONNX Runtime', `${api.version} at ${api.libraryPath}`);
     for (const name of Object.values(providerNames)) {
       const { problem } = tryProvider(name);
-      row(`  ${name}`, problem === undefined ? 'starts' : `does not start: ${problem}`);
+      row(`  ${name}`, problem === undefined ? 'starts' : `does not start: ${withoutPlace(problem)}`);
       if (name === providerNames.cuda)
         for (const [label, value] of cudaRows(api.libraryPath)) row(`    ${label}`, value);
       if (name === 'CPU' && problem !== undefined)

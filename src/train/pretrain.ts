@@ -12,7 +12,7 @@ import { type BadStep, BadSteps } from './bad-steps.js';
 import { BatchFeed } from './batch-feed.js';
 import { loadCheckpoint, type RunState, startOfRun } from './checkpointing.js';
 import { Evaluator } from './evaluator.js';
-import { afterGoodStep, afterOverflow, firstLossScale, judgeStep } from './loss-scale.js';
+import { firstLossScale } from './loss-scale.js';
 import { Meter } from './meter.js';
 import { ModelState, sliceOf } from './model-state.js';
 import type { PretrainOptions } from './options.js';
@@ -20,6 +20,7 @@ import type { Plan } from './plan.js';
 import type { Compute } from './precision.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { RunLog, type TrainLine, trimLog } from './run-log.js';
+import { takeStep } from './step.js';
 import { Trainer } from './trainer.js';
 import { validate } from './validate.js';
 import { loadInitialWeights } from './weights.js';
@@ -146,42 +147,10 @@ export async function pretrain(
   observer.started(position.step, plan.totalSteps);
   try {
     while (position.step < plan.totalSteps && !shouldStop()) {
-      // ---- one step: gradients of accumIter micro-batches, then AdamW unless one of them is no number ----
       const lr = learningRate(position.step, plan.schedule);
-      const { lossScale } = position;
-      trainer.lossScale = lossScale?.scale ?? 1;
-      const batches: Batch[] = [];
-      let loss = 0;
-      let skippedImages = position.skippedImages;
-      for (let i = 0; i < options.accumIter; i++) {
-        const batch = await nextBatch();
-        skippedImages += batch.skipped.length;
-        const microLoss = await feed.forwardBackward(batch, i, options.accumIter);
-        batch.release();
-        batches.push(batch);
-        loss += microLoss / options.accumIter;
-      }
-      const { gradientNorm } = trainer;
-      const outcome = judgeStep(loss, gradientNorm, lossScale);
-      const isGood = outcome === 'good';
-      if (isGood) {
-        const { weightDecay, clipGrad } = options;
-        // AdamW corrects its moments for the steps that it took
-        const taken = position.step - position.skippedSteps;
-        await trainer.update(taken + 1, { learningRate: lr, weightDecay, clipGrad });
-      }
-      const next = isGood ? afterGoodStep : afterOverflow;
-      position = {
-        ...position,
-        step: position.step + 1,
-        stepInEpoch: position.stepInEpoch + 1,
-        epochLossSum: position.epochLossSum + (isGood ? loss : 0),
-        skippedImages,
-        skippedSteps: position.skippedSteps + Number(!isGood),
-        skippedInEpoch: position.skippedInEpoch + Number(!isGood),
-        ...(lossScale !== undefined && outcome !== 'bad' && { lossScale: next(lossScale) }),
-      };
-      // ---------------------------------------------------------------------
+      const taken = await takeStep({ trainer, feed, nextBatch }, position, { ...options, lr });
+      const { loss, gradientNorm, lossScale, outcome, batches } = taken;
+      position = taken.position;
 
       const epoch = position.epoch;
       const isLogged = position.step % options.logEvery === 0 || position.step === plan.totalSteps;
@@ -191,7 +160,7 @@ export async function pretrain(
         loss,
         lr,
         grad_norm: gradientNorm,
-        ...(lossScale !== undefined && { loss_scale: lossScale.scale }),
+        ...(lossScale !== undefined && { loss_scale: lossScale }),
         ...meter.read(plan.effectiveBatchSize, isLogged),
         skipped_images: position.skippedImages,
       };
@@ -199,12 +168,12 @@ export async function pretrain(
         badSteps.end();
         await checkpoints.confirm();
       }
-      if (isGood) {
+      if (outcome === 'good') {
         if (isLogged) log.train(line);
         observer.stepped(line, isLogged);
       } else {
         const { step } = position;
-        await reportSkipped({ step, loss, gradientNorm, lossScale: lossScale?.scale }, outcome, batches);
+        await reportSkipped({ step, loss, gradientNorm, lossScale }, outcome, batches);
       }
 
       // once in a while: end the epoch, validate, save
