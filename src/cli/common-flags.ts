@@ -25,7 +25,8 @@ export const deviceFlag = {
   default: pretrainDefaults.device,
   requiresArg: true,
   coerce: text('device'),
-  describe: 'Where to run: cpu, cuda, cuda:N, webgpu, or auto, the first of them that starts',
+  describe:
+    'Where to run: cpu, cuda, cuda:N or webgpu; auto: CUDA, WebGPU on a GPU or the CPU, the first that starts',
 } as const;
 
 /** Flags of commands that train. */
