@@ -37,17 +37,20 @@ const avx512 = [
   // GCC's own intrinsics set them off (bug 105593).
   ['-Wno-uninitialized', '-Wno-maybe-uninitialized'],
 );
+// The processors that have one have the other: the level asks for both.
+const avx512Bf16 = [...avx512, '-mavx512bf16', '-mavx512vnni'];
 const levels = {
   plain: [],
   avx2,
   avx512,
-  avx512_bf16: [...avx512, '-mavx512bf16'],
-  amx: [...avx512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+  avx512_bf16: avx512Bf16,
+  amx: [...avx512Bf16, '-mamx-tile', '-mamx-bf16'],
 };
 
-/** gemm and attention form products, which have instructions of their own above avx512; the others do not. */
+/** gemm and attention form products, which have instructions of their own above avx512; resample has bytes' ones. */
 function levelsOf(family) {
-  return /^(gemm|attention)/.test(family) ? Object.keys(levels) : ['plain', 'avx2', 'avx512'];
+  if (/^(gemm|attention)/.test(family)) return Object.keys(levels);
+  return ['plain', 'avx2', 'avx512', ...(family === 'resample' ? ['avx512_bf16'] : [])];
 }
 
 function fail(message) {

@@ -42,7 +42,7 @@ const below = {
 
 /** Packages that only some files may import: folders, or files without their ending. */
 const packageUsers: Record<string, readonly string[]> = {
-  koffi: ['runtime', 'data/decode/turbojpeg'],
+  koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
   'onnx-proto': ['onnx'],
   flatbuffers: ['artifact/onnxruntime-training'],
   yargs: ['cli'],

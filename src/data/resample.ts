@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { ImageError, type Pixels, type Region } from './decode/pixels.js';
+import { type NativeResampler, nativeResampler } from './native-resampler.js';
 
 /** Bits after the binary point of a weight: 255 · Σ|w| · 2^22 still fits an int32, as in Pillow. */
 const PRECISION = 22;
@@ -132,7 +133,7 @@ const maxMemoryBytes = 2 ** 32 - pageBytes;
 const maxKeptBytes = 2 ** 27;
 /** Where the picture lies in the memory; all else comes after it. */
 const sourceStart = 1024;
-const align = (address: number) => Math.ceil(address / 16) * 16;
+const align = (address: number) => Math.ceil(address / 64) * 64;
 
 export interface ResampleOptions {
   /** Mirror left to right. */
@@ -143,12 +144,18 @@ export interface ResampleOptions {
 
 /**
  * Bicubic resampling with the result of Pillow's `resize(size, BICUBIC, box)`: first across, then down,
- * rounded to bytes in between. Keeps its memory between calls, so each worker has one.
+ * rounded to bytes in between. Keeps its memory between calls, so each worker has one. Where the kernels are they do
+ * it, in the same memory and to the same bytes; null leaves them alone.
  */
 export class BicubicResampler {
+  readonly #native: NativeResampler | null | undefined;
   #kernels = instantiate();
   #bytes = new Uint8Array(this.#kernels.memory.buffer);
   #words = new Int32Array(this.#kernels.memory.buffer);
+
+  constructor(native?: NativeResampler | null) {
+    this.#native = native;
+  }
 
   /**
    * Memory for a picture: one that lies in it is resampled without a copy. Good until the next call of this or of
@@ -174,34 +181,48 @@ export class BicubicResampler {
     const rowCount = inputsEnd(rows, height - 1) - firstRow;
     const sourceStride = source.width * 3;
     const rowStride = align(width * 3 + 1); // the last pixel of a row is stored with a fourth byte
+    const native = this.#native === undefined ? nativeResampler() : this.#native;
 
     // Taps of weight 0 read past the ends of picture and rows, and four rows go at a time: room for both.
-    const words = sourceStart + align((source.height + 3) * sourceStride + columns.pairs * 6 + 4);
+    const words = sourceStart + align((source.height + 3) * sourceStride + columns.pairs * 6 + 16);
     const acrossWeights = words + (width + height) * 4;
     const downWeights = acrossWeights + width * columns.pairs * 8;
     const rowsStart = align(downWeights + height * rows.pairs * 8);
     const outStart = rowsStart + (rowCount + 3 + rows.pairs * 2) * rowStride;
     const outBytes = height * width * 3;
+    const workspaceBytes = native?.workspace(rowCount, width, columns.pairs, height, rows.pairs);
     const inPlace = source.data.buffer === this.#kernels.memory.buffer;
-    this.#grow(outStart + align(outBytes));
+    this.#grow(workspaceBytes === undefined ? outStart + align(outBytes) : rowsStart + workspaceBytes);
     if (!inPlace) this.#bytes.set(source.data.subarray(0, source.height * sourceStride), sourceStart);
 
     const word = (address: number) => this.#words.subarray(address / 4);
     const firstAcross = words;
     const firstDown = words + width * 4;
+    const firstSource = sourceStart + firstRow * sourceStride;
     writeAxis(columns, flip, 0, 3, word(firstAcross), word(acrossWeights));
-    writeAxis(rows, false, firstRow, rowStride, word(firstDown), word(downWeights));
-    // biome-ignore format: one line for what is read, one for how, one for what is written
-    this.#kernels.across(
-      sourceStart + firstRow * sourceStride, sourceStride, rowCount,
-      firstAcross, acrossWeights, columns.pairs,
-      rowsStart, rowStride, width);
-    // biome-ignore format: as above
-    this.#kernels.down(
-      rowsStart, rowStride,
-      firstDown, downWeights, rows.pairs,
-      outStart, width * 3, height);
-    out.set(this.#bytes.subarray(outStart, outStart + outBytes));
+    writeAxis(rows, false, firstRow, native ? 1 : rowStride, word(firstDown), word(downWeights));
+    if (native) {
+      if (out.length < outBytes)
+        throw new RangeError(`resample: expected ${outBytes} bytes, got ${out.length}`);
+      // biome-ignore format: one line for what is read, one for each pass, one for what is written
+      native.resample(
+        this.#bytes.subarray(firstSource), sourceStride, rowCount,
+        width, columns.pairs, word(firstAcross), word(acrossWeights),
+        height, rows.pairs, word(firstDown), word(downWeights),
+        out, this.#bytes.subarray(rowsStart));
+    } else {
+      // biome-ignore format: one line for what is read, one for how, one for what is written
+      this.#kernels.across(
+        firstSource, sourceStride, rowCount,
+        firstAcross, acrossWeights, columns.pairs,
+        rowsStart, rowStride, width);
+      // biome-ignore format: as above
+      this.#kernels.down(
+        rowsStart, rowStride,
+        firstDown, downWeights, rows.pairs,
+        outStart, width * 3, height);
+      out.set(this.#bytes.subarray(outStart, outStart + outBytes));
+    }
     if (this.#bytes.length > maxKeptBytes) {
       this.#kernels = instantiate();
       this.#view();

@@ -426,12 +426,6 @@ std::vector<Operator> make_operators() {
 }  // namespace
 }  // namespace mae
 
-#if defined(_WIN32)
-#define MAE_EXPORT extern "C" __declspec(dllexport)
-#else
-#define MAE_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
-
 // What ONNX Runtime calls when the library is registered on a session's options.
 MAE_EXPORT mae::ort::Status* RegisterCustomOps(mae::ort::SessionOptions* options, const mae::ort::ApiBase* base) {
   using namespace mae;

@@ -16,7 +16,8 @@
 // MAE_DISPATCH stands at global scope and expands to something only at the level `plain`: to mae::gelu, which calls
 // the best compiled mae::<level>::gelu that isa() allows.
 //
-// Levels: gemm* and attention* have all of them; the others have plain, avx2 and avx512, and use avx512 above it.
+// Levels: gemm* and attention* have all of them; the others have plain, avx2 and avx512, and use avx512 above it, but
+// for resample, which has avx512_bf16 too: that level stands for VNNI as well.
 // Beside the compiler's own __AVX2__, __AVX512F__, __AVX512BF16__ and __AMX_TILE__, MAE_LEVEL holds the level as a
 // number to compare with MAE_LEVEL_avx2 and so on.
 //

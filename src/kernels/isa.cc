@@ -58,8 +58,8 @@ Isa detect() {
   if (!has(state, ymm_state) || !has(extended.ebx, avx2)) return Isa::plain;
   const unsigned f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
   if (!has(state, zmm_state) || !has(extended.ebx, f | dq | bw | vl)) return Isa::avx2;
-  const unsigned avx512_bf16 = 1u << 5;
-  if (!has(more.eax, avx512_bf16)) return Isa::avx512;
+  const unsigned avx512_bf16 = 1u << 5, vnni = 1u << 11;
+  if (!has(more.eax, avx512_bf16) || !has(extended.ecx, vnni)) return Isa::avx512;
   const unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
   if (!has(state, tile_state) || !has(extended.edx, amx_bf16 | amx_tile) || !tiles_permitted())
     return Isa::avx512_bf16;

@@ -8,6 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
+// What the library shows to others by its name.
+#if defined(_WIN32)
+#define MAE_EXPORT extern "C" __declspec(dllexport)
+#else
+#define MAE_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
 namespace mae {
 
 // A thread pool. `run` calls body(context, i) for every i in [0, tasks), in any order, and returns when all are done.
@@ -113,5 +120,28 @@ void adamw(int64_t size, const AdamW& scalars, float* param, const float* grad, 
 // Σ x² in double, pairwise in a fixed order.
 size_t sum_of_squares_workspace(int64_t size);
 double sum_of_squares(int64_t size, const float* x, void* workspace, const Parallel& parallel);
+
+// --- resample.cc ----------------------------------------------------------------------------------------------
+
+// Resamples RGB bytes, first across and then down, rounded to bytes in between, on the caller's thread:
+//   out[i] = clamp((2²¹ + Σₖ in[first[i] + k]·w[i][k]) >> 22), in int32.
+// w is 22-bit fixed point, in pairs of taps as src/data/resample.ts writes them: low₀ low₁ high₀ high₁, w = low + 2¹¹·high.
+// `first` is in bytes of a source row across, in rows down.
+struct ResampleAxis {
+  int64_t outputs, pairs;
+  const int32_t* first;
+  const int16_t* weights;  // [outputs, pairs, 4]
+};
+// source: `row_count` rows of RGB, `source_stride` bytes apart; taps of weight 0 may lie past a row's end, so 6 bytes
+// for each pair across and 16 more must be readable after the last one. out: [down.outputs, across.outputs, 3].
+struct Resample {
+  const uint8_t* source;
+  int64_t source_stride, row_count;
+  ResampleAxis across, down;
+  uint8_t* out;
+};
+size_t resample_workspace(const Resample& resample);
+void resample(const Resample& resample, void* workspace);
+// The same for callers that have no structs: mae_resample_workspace and mae_resample, which src/data calls.
 
 }  // namespace mae

@@ -1,11 +1,6 @@
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { messageOf } from '../util/errors.js';
+import { kernelsPath } from '../util/kernels-path.js';
 import { loadLibrary } from './library.js';
-
-/** `0` leaves the kernels alone; a path names another library of them. */
-export const kernelsVariable = 'MAE_KERNELS';
 
 /** The library of custom operators of `src/kernels`. */
 export interface Kernels {
@@ -17,12 +12,10 @@ export interface Kernels {
 }
 
 /** The kernels that were built at set-up, or why there are none. */
-export function findKernels(wanted = process.env[kernelsVariable]): Kernels | { readonly reason: string } {
-  if (wanted === '0') return { reason: `${kernelsVariable}=0` };
-  const built = new URL('../../dist/kernels/libmae_kernels.so', import.meta.url);
-  const path = wanted ? resolve(wanted) : fileURLToPath(built);
-  if (!existsSync(path))
-    return { reason: `none at ${path}; npm run build compiles them with a C++ compiler` };
+export function findKernels(wanted?: string): Kernels | { readonly reason: string } {
+  const found = kernelsPath(wanted);
+  if (!('path' in found)) return found;
+  const { path } = found;
   try {
     const library = loadLibrary(path);
     const isa = library.func('mae_kernels_isa', 'str', [])() as string;

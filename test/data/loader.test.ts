@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import jpeg from 'jpeg-js';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type ImageFolder, indexImageFolder } from '../../src/data/image-folder.js';
 import {
   TrainLoader,
@@ -137,6 +137,19 @@ describe('TrainLoader', () => {
     expect(await take(openTrain(folder, { startBatch: 4 }), 2)).toEqual(wanted.slice(4, 6));
     expect((await take(openTrain(folder, { seed: 43 }), 1))[0]!.images).not.toEqual(wanted[0]!.images);
     expect(wanted[0]!.images).not.toEqual(wanted[4]!.images);
+  });
+
+  test('gives the same bytes with the kernels, without them and where their library is not there', async () => {
+    const folder = await makeFolder(12, [], true);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const images = [];
+    for (const kernels of ['', '0', '/nowhere/kernels.so']) {
+      vi.stubEnv('MAE_KERNELS', kernels);
+      const batches = await take(openTrain(folder, { numWorkers: 1 }), 3);
+      images.push(Buffer.concat(batches.map((batch) => batch.images)));
+    }
+    expect(images[1]).toEqual(images[0]);
+    expect(images[2]).toEqual(images[0]);
   });
 
   test('tells the paths of a batch’s images, row by row, also once it is released', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ImageError, type Pixels, type Region } from '../../src/data/decode/pixels.js';
+import { nativeResampler } from '../../src/data/native-resampler.js';
 import { BicubicResampler, type ResampleOptions } from '../../src/data/resample.js';
 import { RandomStream } from '../../src/util/random.js';
 import { ReferenceResampler } from './reference-resampler.js';
@@ -76,8 +77,16 @@ describe('resampling', () => {
   });
 });
 
-describe('the vector code gives every byte of the reference', () => {
+describe.each([
+  { code: 'WebAssembly', native: null, skipped: false },
+  { code: 'the kernels', native: nativeResampler(), skipped: nativeResampler() === null },
+])('$code: every byte of the reference', ({ native, skipped }) => {
+  if (skipped) {
+    test.skip('no library of kernels with vector instructions here: npm run build', () => {});
+    return;
+  }
   const reference = new ReferenceResampler();
+  const resampler = new BicubicResampler(native);
 
   /** Every level, mostly the extreme ones: they overshoot. */
   function noise(random: RandomStream, height: number, width: number): Pixels {
@@ -152,9 +161,9 @@ describe('the vector code gives every byte of the reference', () => {
   });
 });
 
-test('a picture that does not fit in memory is one that cannot be read', () => {
+test.each([null, nativeResampler()])('a picture that does not fit in memory cannot be read', (native) => {
   const huge = { data: new Uint8Array(3), height: 2 ** 28, width: 1 };
   const box = { left: 0, top: 0, width: 1, height: 2 ** 28 };
-  const resampling = () => new BicubicResampler().resample(huge, box, new Uint8Array(12), 2, 2);
+  const resampling = () => new BicubicResampler(native).resample(huge, box, new Uint8Array(12), 2, 2);
   expect(resampling).toThrow(ImageError);
 });

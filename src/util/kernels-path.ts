@@ -1,0 +1,17 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** `0` leaves the kernels alone; a path names another library of them. */
+export const kernelsVariable = 'MAE_KERNELS';
+
+/** The library of `src/kernels` that set-up built or the variable names, or why there is none. */
+export function kernelsPath(
+  wanted = process.env[kernelsVariable],
+): { readonly path: string } | { readonly reason: string } {
+  if (wanted === '0') return { reason: `${kernelsVariable}=0` };
+  const built = new URL('../../dist/kernels/libmae_kernels.so', import.meta.url);
+  const path = wanted ? resolve(wanted) : fileURLToPath(built);
+  if (existsSync(path)) return { path };
+  return { reason: `none at ${path}; npm run build compiles them with a C++ compiler` };
+}
