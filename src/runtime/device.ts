@@ -10,7 +10,10 @@ export interface Provider {
   explain(error: unknown, api: OnnxRuntimeApi): unknown;
 }
 
-/** Where graphs run. Nothing above asks which device it is, only for these properties. */
+/**
+ * Where graphs run. What runs them asks for these properties, never which device it is; by name go only the choice of
+ * a precision and the estimate of memory, before a run.
+ */
 export interface Device extends Provider {
   /** As `--device` takes it: cpu, cuda:0, webgpu. */
   readonly name: string;

@@ -7,6 +7,7 @@ import { BicubicResampler } from '../../src/data/resample.js';
 import { difference, golden, goldens } from './support.js';
 
 const missing = turboJpegUnavailable();
+if (missing !== undefined) console.warn(`libjpeg-turbo is not tested: ${missing}`);
 const jpegDecoders: JpegDecoder[] = missing ? ['sharp', 'jpeg-js'] : ['turbojpeg', 'sharp', 'jpeg-js'];
 if (missing) console.log(`not testing libturbojpeg here: ${missing}`);
 const decoders = new Map(jpegDecoders.map((name) => [name, new ImageDecoder(name)]));

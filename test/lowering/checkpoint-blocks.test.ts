@@ -102,6 +102,7 @@ async function golden(
 
 describe.each<KernelPrecision | undefined>([undefined, 'fp32', 'bf16'])('kernels: %s', (precision) => {
   const skipped = precision !== undefined && kernelsPath === undefined;
+  if (skipped) console.warn(`checkpointing with ${precision} kernels is not tested: no library of kernels`);
 
   test.skipIf(skipped).each([false, true])(
     'loss and gradients are the same bytes, accumulating: %s',
