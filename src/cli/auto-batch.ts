@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Artifacts, buildArtifacts } from '../artifact/build.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
@@ -17,6 +14,7 @@ import { Trainer } from '../train/trainer.js';
 import { UserError } from '../util/errors.js';
 import { artifactOptions } from './artifact-options.js';
 import { estimateMemory, fittingBatchSize, formatGiB, usableBytes } from './estimates.js';
+import { withScratchFolder } from './scratch-folder.js';
 
 /** Left free: the estimate is none to the byte, and allocators lose a little between buffers. */
 const margin = 0.1;
@@ -110,25 +108,25 @@ export function divisorsDescending(n: number): number[] {
 /** Forward, backward and optimizer once, on blank images. */
 async function trialStep(artifacts: Artifacts, runtimeOptions: RuntimeOptions): Promise<void> {
   const { manifest } = artifacts;
-  const folder = await mkdtemp(join(tmpdir(), 'mae-auto-batch-'));
   const runtime = new Runtime(runtimeOptions);
   try {
-    writeArtifacts(artifacts, folder);
-    const state = new ModelState(manifest);
-    state.initialize(0);
-    const trainer = new Trainer(runtime, folder, state);
-    try {
-      const { height, width } = imageSize(manifest.model);
-      const { batchSize, patches } = manifest;
-      const images = new Uint8Array(batchSize * height * width * 3);
-      const idsShuffle = new BigInt64Array(batchSize * patches).map((_, i) => BigInt(i % patches));
-      await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
-      await trainer.update(1, { learningRate: 0, weightDecay: 0 });
-    } finally {
-      trainer.release();
-    }
+    await withScratchFolder(async (folder) => {
+      writeArtifacts(artifacts, folder);
+      const state = new ModelState(manifest);
+      state.initialize(0);
+      const trainer = new Trainer(runtime, folder, state);
+      try {
+        const { height, width } = imageSize(manifest.model);
+        const { batchSize, patches } = manifest;
+        const images = new Uint8Array(batchSize * height * width * 3);
+        const idsShuffle = new BigInt64Array(batchSize * patches).map((_, i) => BigInt(i % patches));
+        await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
+        await trainer.update(1, { learningRate: 0, weightDecay: 0 });
+      } finally {
+        trainer.release();
+      }
+    });
   } finally {
     runtime.release();
-    await rm(folder, { recursive: true, force: true });
   }
 }

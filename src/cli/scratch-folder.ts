@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
@@ -15,7 +15,7 @@ export async function withScratchFolder<T>(use: (folder: string) => Promise<T>):
       `temporary files: cannot write to ${parent} (${reason}); set TMPDIR to a folder with space`,
     );
   }
-  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const remove = () => removeBusy(folder);
   // 128 + the signal's number, as shells say it
   const interrupt = () => process.exit(130);
   const terminate = () => process.exit(143);
@@ -26,4 +26,15 @@ export async function withScratchFolder<T>(use: (folder: string) => Promise<T>):
     process.off('exit', remove).off('SIGINT', interrupt).off('SIGTERM', terminate);
     remove();
   }
+}
+
+/** Removes a folder into which threads of this process may still write. */
+function removeBusy(folder: string): void {
+  const renamed = `${folder}-removed`; // where no next file comes
+  try {
+    renameSync(folder, renamed);
+  } catch {
+    // gone, or files are open in it (Windows)
+  }
+  for (const path of [renamed, folder]) rmSync(path, { recursive: true, force: true });
 }

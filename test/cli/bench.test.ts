@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { maeOk, maeOneLine, startMae } from '../support/cli.js';
 import { fileFolder } from '../support/cli-files.js';
@@ -93,11 +94,14 @@ test('bench startup', async () => {
   });
 });
 
-test('a signal ends it and leaves no temporary files', async () => {
-  const scratch = temporary('signal');
+test.each([
+  ['while it writes its images', /images\/.*\.jpg$/],
+  ['while it trains', /training_model\.onnx$/],
+])('a signal %s ends it and leaves no temporary files', async (name, begun) => {
+  const scratch = temporary(name);
   const running = startMae(['bench', 'step', ...nano, '--steps', '100000'], { env: { TMPDIR: scratch } });
-  while (readdirSync(scratch).length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
-  await new Promise((resolve) => setTimeout(resolve, 1500)); // into the steps
+  const files = () => readdirSync(scratch, { recursive: true, encoding: 'utf8' });
+  while (!files().some((file) => begun.test(file))) await setTimeout(10);
   running.kill('SIGINT');
   expect((await running.ended).code).toBe(130);
   expect(readdirSync(scratch)).toEqual([]);
