@@ -39,6 +39,7 @@ const { trainingGraph } = await import('../artifact/graphs.js');
 const { writeArtifacts } = await import('../artifact/write.js');
 const { loadModelConfig } = await import('../model/presets.js');
 const { encodeModel } = await import('../onnx/encode.js');
+const { cpuDevice } = await import('../runtime/device.js');
 const { Runtime } = await import('../runtime/runtime.js');
 const { ModelState } = await import('../train/model-state.js');
 const { Trainer } = await import('../train/trainer.js');
@@ -47,7 +48,7 @@ const { pretrainDefaults } = await import('../train/options.js');
 lap('imports');
 
 const config = loadModelConfig(model);
-const { kernels, kernelPrecision } = chooseCompute(pretrainDefaults);
+const { kernels, kernelPrecision } = chooseCompute(pretrainDefaults, cpuDevice);
 const options = { ...pretrainDefaults, batchSize, accumulate: false, kernelPrecision };
 const graph = trainingGraph(config, batchSize, { ...options, kept: keptCount(config, options.maskRatio) });
 lap('differentiate');

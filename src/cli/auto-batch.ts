@@ -3,7 +3,6 @@ import type { Manifest } from '../artifact/manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Device } from '../runtime/device.js';
-import { deviceMemory } from '../runtime/device-memory.js';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
 import { ModelState } from '../train/model-state.js';
@@ -13,7 +12,7 @@ import { recordedBatch } from '../train/run.js';
 import { Trainer } from '../train/trainer.js';
 import { UserError } from '../util/errors.js';
 import { artifactOptions } from './artifact-options.js';
-import { estimateMemory, fittingBatchSize, formatGiB, usableBytes } from './estimates.js';
+import { estimateMemory, fittingBatchSize, formatGiB } from './estimates.js';
 import { withScratchFolder } from './scratch-folder.js';
 
 /** Left free: the estimate is none to the byte, and allocators lose a little between buffers. */
@@ -36,7 +35,7 @@ export async function divideBatch(
     // of another effective batch it is another run, which is told when the two are compared
     return recorded.batchSize * recorded.accumIter === effective ? { ...options, ...recorded } : options;
   }
-  const memory = deviceMemory(device.name);
+  const memory = device.readMemory();
   if (memory === undefined) {
     throw new UserError(
       `--auto-batch: expected a device that tells how much memory it has, got --device ${device.name}; give --batch-size ` +
@@ -50,8 +49,8 @@ export async function divideBatch(
     );
   const batchSize = await largestBatch(effective, {
     build,
-    estimate: (manifest) => estimateMemory(manifest, device.name),
-    usable: (1 - margin) * usableBytes(memory, device.name),
+    estimate: (manifest) => estimateMemory(manifest, device),
+    usable: (1 - margin) * memory.usableBytes,
     // the CPU's system promises more memory than there is and ends who uses it: there the estimate has to do
     trial:
       device.memory === undefined
@@ -59,10 +58,10 @@ export async function divideBatch(
         : (artifacts) => trialStep(artifacts, { threads: options.threads, device }),
   });
   if (batchSize === undefined) {
-    const { totalBytes } = estimateMemory(build(1).manifest, device.name);
+    const { totalBytes } = estimateMemory(build(1).manifest, device);
     throw new UserError(
       `--auto-batch: one image needs about ${formatGiB(totalBytes)}, and ${memory.owner} has ` +
-        `${formatGiB(usableBytes(memory, device.name))}; use a smaller --model${options.gradCheckpointing ? '' : ' or --grad-checkpointing'}`,
+        `${formatGiB(memory.usableBytes)}; use a smaller --model${options.gradCheckpointing ? '' : ' or --grad-checkpointing'}`,
     );
   }
   return { ...options, batchSize, accumIter: effective / batchSize };

@@ -51,7 +51,7 @@ type StepArguments = Arguments<typeof options>;
 export async function run(argv: StepArguments): Promise<void> {
   const model = modelOf(argv);
   const device = chooseDevice(argv.device, argv.precision);
-  const compute = chooseCompute({ ...argv, device: device.name }, device);
+  const compute = chooseCompute(argv, device);
   const { accumIter, steps, numWorkers, threads, profile } = argv;
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
@@ -59,7 +59,7 @@ export async function run(argv: StepArguments): Promise<void> {
     const runtime = { threads, kernelsPath: compute.kernels?.path, device };
     return benchmarkStep(
       { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
-      ({ manifest }) => checkMemory(manifest, { ...argv, device: device.name }),
+      ({ manifest }) => checkMemory(manifest, argv, device),
     );
   });
   report(rowsOf(argv, device, compute, result), argv.json);

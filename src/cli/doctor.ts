@@ -6,7 +6,7 @@ import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
 import { withoutPlace } from '../runtime/device.js';
-import { deviceMemory } from '../runtime/device-memory.js';
+import { hostMemory } from '../runtime/device-memory.js';
 import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
@@ -31,7 +31,7 @@ export async function run(): Promise<void> {
     row(name, packageVersion(name) ?? 'not installed');
   }
   row('processor', `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`);
-  const memory = deviceMemory('cpu')!;
+  const memory = hostMemory();
   row('memory', `${formatGiB(memory.totalBytes)}, ${formatGiB(memory.freeBytes)} free`);
 
   try {

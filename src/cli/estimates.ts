@@ -1,18 +1,8 @@
 import type { Manifest } from '../artifact/manifest.js';
-import { type DeviceMemory, deviceMemory } from '../runtime/device-memory.js';
+import type { Device } from '../runtime/device.js';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { UserError } from '../util/errors.js';
 import { sizeOf } from '../util/shape.js';
-
-/** Node, ONNX Runtime's code and its threads, the sessions' graphs and the batches in flight. */
-const hostBytes = 300 * 2 ** 20;
-/** Of a card, beside the arena: the provider's kernels and the workspaces of cuBLAS and cuDNN; a guess. */
-const cardBytes = 2 ** 30;
-/**
- * What the arena of a card takes for a byte of activations: it loses some between buffers. 1.23 at most for ViT-B and
- * ViT-L at batch 64 and 256, of ONNX Runtime 1.30's own arena.
- */
-const arenaShare = 1.25;
 
 export interface MemoryEstimate {
   /** Parameters, gradients and the two moments. */
@@ -25,7 +15,6 @@ export interface MemoryEstimate {
 
 /** What of a run says how much memory it takes. */
 export interface MemoryOptions {
-  readonly device: string;
   readonly batchSize: number;
   readonly gradCheckpointing: boolean;
 }
@@ -36,29 +25,24 @@ export function parameterCount({ parameters }: Manifest): number {
 }
 
 /** Of the device's memory. */
-export function estimateMemory(manifest: Manifest, device: string): MemoryEstimate {
+export function estimateMemory(manifest: Manifest, { memoryOverhead }: Device): MemoryEstimate {
   const { arena } = manifest;
   const stateBytes = 4 * (arena.total + 3 * arena.trained);
-  const isHost = device === 'cpu';
-  const activationBytes = Math.ceil((isHost ? 1 : arenaShare) * manifest.activationBytes);
-  const baseBytes = isHost ? hostBytes : cardBytes;
+  const { baseBytes, arenaShare } = memoryOverhead;
+  const activationBytes = Math.ceil(arenaShare * manifest.activationBytes);
   return { stateBytes, activationBytes, baseBytes, totalBytes: stateBytes + activationBytes + baseBytes };
-}
-
-/** What a run may use: all that the machine or its container has, for Node frees as it goes; what a card has left. */
-export function usableBytes(memory: DeviceMemory, device: string): number {
-  return device === 'cpu' ? memory.totalBytes : memory.freeBytes;
 }
 
 /** A UserError where the estimate says that a run cannot fit. */
 export function checkMemory(
   manifest: Manifest,
   options: MemoryOptions,
-  memory = deviceMemory(options.device),
+  device: Device,
+  memory = device.readMemory(),
 ): void {
   if (memory === undefined) return;
-  const estimate = estimateMemory(manifest, options.device);
-  const usable = usableBytes(memory, options.device);
+  const estimate = estimateMemory(manifest, device);
+  const usable = memory.usableBytes;
   if (estimate.totalBytes <= usable) return;
   throw new UserError(
     `memory: expected at most ${formatGiB(usable)}, the memory of ${memory.owner}, but batch size ` +
@@ -71,20 +55,17 @@ export function explainOutOfMemory(
   error: unknown,
   manifest: Manifest,
   options: MemoryOptions,
-  memory = deviceMemory(options.device),
+  device: Device,
 ): unknown {
   const found = outOfMemory(error);
   if (found === undefined || error instanceof UserError) return error;
-  const estimate = estimateMemory(manifest, options.device);
+  const memory = device.readMemory();
+  const estimate = estimateMemory(manifest, device);
   const asked =
     found.requestedBytes === undefined ? '' : `, at last for ${formatGiB(found.requestedBytes)} at once`;
-  const has =
-    memory === undefined
-      ? ''
-      : ` of the ${formatGiB(usableBytes(memory, options.device))} of ${memory.owner}`;
+  const has = memory === undefined ? '' : ` of the ${formatGiB(memory.usableBytes)} of ${memory.owner}`;
   // the estimate was wrong, or others took some: aim at three quarters of what it says
-  const usable =
-    0.75 * Math.min(estimate.totalBytes, memory ? usableBytes(memory, options.device) : Infinity);
+  const usable = 0.75 * Math.min(estimate.totalBytes, memory?.usableBytes ?? Infinity);
   return new UserError(
     `memory: there was not enough for batch size ${options.batchSize}: the estimate is ` +
       `${formatGiB(estimate.totalBytes)}${has}${asked}; ${remedy(estimate, options, usable)}`,
@@ -99,14 +80,14 @@ export function fittingBatchSize(estimate: MemoryEstimate, batchSize: number, us
 
 function remedy(
   estimate: MemoryEstimate,
-  { batchSize, gradCheckpointing, device }: MemoryOptions,
+  { batchSize, gradCheckpointing }: MemoryOptions,
   usable: number,
 ): string {
   const fits = Math.min(fittingBatchSize(estimate, batchSize, usable), batchSize - 1);
   const smaller =
     fits >= 1
       ? `--batch-size ${fits} would fit (--accum-iter keeps the effective batch, --auto-batch sets both)`
-      : `use a smaller --model or a ${device === 'cpu' ? 'machine' : 'device'} with more`;
+      : 'use a smaller --model or a device with more';
   return `${smaller}${gradCheckpointing ? '' : ', or try --grad-checkpointing'}`;
 }
 

@@ -5,7 +5,6 @@ import { claimRunDirectory, type RunLock } from '../checkpoint/run-lock.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../optim/schedule.js';
 import { chooseDevice } from '../runtime/choose-device.js';
-import { deviceMemory } from '../runtime/device-memory.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
@@ -34,11 +33,11 @@ export async function run(argv: PretrainArguments): Promise<void> {
 export async function runPretraining(given: PretrainOptions): Promise<PretrainResult> {
   const model = modelOf(given);
   const device = chooseDevice(given.device, given.precision);
-  const compute = chooseCompute({ ...given, device: device.name }, device);
+  const compute = chooseCompute(given, device);
   const options = await divideBatch(given, model, compute, device);
   const artifacts = buildArtifacts(model, artifactOptions(options, compute, device));
   const { manifest } = artifacts;
-  checkMemory(manifest, { ...options, device: device.name });
+  checkMemory(manifest, options, device);
   const trainImages = await openImageFolder(options.dataPath);
   const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
   const plan = planRun(options, trainImages.length);
@@ -75,7 +74,7 @@ export async function runPretraining(given: PretrainOptions): Promise<PretrainRe
     return result;
   } catch (error) {
     const explained = device.explain(error, runtime.api);
-    throw explainOutOfMemory(explained, manifest, { ...options, device: device.name });
+    throw explainOutOfMemory(explained, manifest, options, device);
   } finally {
     reporter?.close();
     stop.off();
@@ -88,13 +87,13 @@ export async function runPretraining(given: PretrainOptions): Promise<PretrainRe
 async function printPlan(given: PretrainOptions): Promise<void> {
   const model = modelOf(given);
   const device = chooseDevice(given.device, given.precision);
-  const compute = chooseCompute({ ...given, device: device.name }, device);
+  const compute = chooseCompute(given, device);
   const options = await divideBatch(given, model, compute, device);
   const { manifest } = buildArtifacts(model, artifactOptions(options, compute, device));
   const images = await openImageFolder(options.dataPath);
   const plan = planRun(options, images.length);
-  const memory = estimateMemory(manifest, device.name);
-  const available = deviceMemory(device.name);
+  const memory = estimateMemory(manifest, device);
+  const available = device.readMemory();
   const { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize } = plan;
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { patches, kept, predicted } = manifest;
@@ -129,5 +128,5 @@ async function printPlan(given: PretrainOptions): Promise<void> {
     }),
   ];
   for (const [name, value] of rows) console.log(`${name!.padEnd(12)}${value}`);
-  checkMemory(manifest, { ...options, device: device.name }, available);
+  checkMemory(manifest, options, device, available);
 }

@@ -56,16 +56,14 @@ function firstThatStarts(precision?: string): Device {
 function onCuda(ordinal: number, precision?: string): Device {
   const driver = queryCudaDriver();
   const card = 'cards' in driver ? driver.cards[ordinal] : undefined;
-  const device = cudaDevice(ordinal, { tf32: precision === 'tf32' });
-  if (card === undefined) return device;
-  const description = `CUDA, ${device.name}: ${card.name}`;
-  return { ...device, description, computeCapability: card.computeCapability };
+  return cudaDevice(ordinal, { tf32: precision === 'tf32', card });
 }
 
 function onWebgpu(precision?: string): Device {
-  const device = webgpuDevice(webgpuAdapterName());
-  if (precision !== 'fp16') return device; // to find out takes a second process
-  return { ...device, shaderF16: tryProvider(providerNames.webgpu, 'float16').problem === undefined };
+  // to find out takes a second process
+  const shaderF16 =
+    precision === 'fp16' && tryProvider(providerNames.webgpu, 'float16').problem === undefined;
+  return webgpuDevice(webgpuAdapterName(), shaderF16);
 }
 
 function startsUnless(

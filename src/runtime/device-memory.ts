@@ -1,35 +1,52 @@
 import { freemem, totalmem } from 'node:os';
-import { parseCudaDevice } from './cuda.js';
 import { queryCudaDriver } from './cuda-driver.js';
 
-/** Memory that a run may use on a device. */
+/** Memory of a device. */
 export interface DeviceMemory {
   /** For people: `this machine`, or the card's name. */
   readonly owner: string;
   readonly totalBytes: number;
   readonly freeBytes: number;
+  /** What a run may use. */
+  readonly usableBytes: number;
 }
 
-/**
- * The memory of `cpu` or `cuda[:N]`: the machine's, or its container's limit; the card's. undefined where nobody
- * tells: WebGPU does not, nor a driver that does not answer.
- */
-export function deviceMemory(device: string): DeviceMemory | undefined {
-  if (device === 'cpu') {
-    // Node 20 returns 0, and later ones a number beyond all memory, where there is no limit
-    const limit = process.constrainedMemory() ?? 0;
-    const totalBytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-    return { owner: 'this machine', totalBytes, freeBytes: Math.min(totalBytes, freemem()) };
-  }
-  const ordinal = parseCudaDevice(device);
-  if (ordinal === undefined) return undefined;
+/** What a run takes of a device's memory beside parameters, gradients, moments and activations. */
+export interface MemoryOverhead {
+  /** What does not depend on the model. */
+  readonly baseBytes: number;
+  /** What the device's arena takes for a byte of activations: it loses some between buffers. */
+  readonly arenaShare: number;
+}
+
+export const hostOverhead: MemoryOverhead = {
+  // Node, ONNX Runtime's code and its threads, the sessions' graphs and the batches in flight
+  baseBytes: 300 * 2 ** 20,
+  arenaShare: 1,
+};
+
+export const cardOverhead: MemoryOverhead = {
+  // beside the arena: the provider's kernels and the workspaces of cuBLAS and cuDNN; a guess
+  baseBytes: 2 ** 30,
+  // 1.23 at most for ViT-B and ViT-L at batch 64 and 256, of ONNX Runtime 1.30's own arena
+  arenaShare: 1.25,
+};
+
+/** The machine's memory, or its container's limit; a run may use all of it, for Node frees as it goes. */
+export function hostMemory(): DeviceMemory {
+  // Node 20 returns 0, and later ones a number beyond all memory, where there is no limit
+  const limit = process.constrainedMemory() ?? 0;
+  const totalBytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  const freeBytes = Math.min(totalBytes, freemem());
+  return { owner: 'this machine', totalBytes, freeBytes, usableBytes: totalBytes };
+}
+
+/** A card's memory, of which a run may use what others left; undefined where the driver does not answer. */
+export function cardMemory(ordinal: number): DeviceMemory | undefined {
   const driver = queryCudaDriver();
   const card = 'cards' in driver ? driver.cards[ordinal] : undefined;
-  return (
-    card && {
-      owner: `cuda:${ordinal}, ${card.name}`,
-      totalBytes: card.memoryBytes,
-      freeBytes: card.freeBytes,
-    }
-  );
+  if (card === undefined) return undefined;
+  const { name, memoryBytes, freeBytes } = card;
+  const owner = `cuda:${ordinal}, ${name}`;
+  return { owner, totalBytes: memoryBytes, freeBytes, usableBytes: freeBytes };
 }

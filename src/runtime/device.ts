@@ -1,6 +1,21 @@
 import { messageOf, UserError } from '../util/errors.js';
 import type { OnnxRuntimeApi, Pointer } from './api.js';
 import { cudaProvider } from './cuda.js';
+import type { CudaCard } from './cuda-driver.js';
+import {
+  cardMemory,
+  cardOverhead,
+  type DeviceMemory,
+  hostMemory,
+  hostOverhead,
+  type MemoryOverhead,
+} from './device-memory.js';
+import {
+  cpuPrecisions,
+  cudaPrecisions,
+  type DevicePrecisions,
+  webgpuPrecisions,
+} from './device-precisions.js';
 
 /** An execution provider: how sessions get it, and what people are told where it does not start. */
 export interface Provider {
@@ -10,10 +25,7 @@ export interface Provider {
   explain(error: unknown, api: OnnxRuntimeApi): unknown;
 }
 
-/**
- * Where graphs run. What runs them asks for these properties, never which device it is; by name go only the choice of
- * a precision and the estimate of memory, before a run.
- */
+/** Where graphs run. Whatever deals with a device asks for these properties, never which one it is. */
 export interface Device extends Provider {
   /** As `--device` takes it: cpu, cuda:0, webgpu. */
   readonly name: string;
@@ -29,10 +41,12 @@ export interface Device extends Provider {
   readonly uploadsDuringRun: boolean;
   /** Elements that one run of the optimizer takes where it need not fit a processor's cache. */
   readonly optimizerElements?: number;
-  /** CUDA: the generation of the card, such as 9.0, where its driver tells. */
-  readonly computeCapability?: number | undefined;
-  /** WebGPU: whether the adapter has the feature shader-f16; undefined where nobody asked. */
-  readonly shaderF16?: boolean | undefined;
+  /** Whether it runs the custom operators of `src/kernels`. */
+  readonly customOperators: boolean;
+  readonly precisions: DevicePrecisions;
+  readonly memoryOverhead: MemoryOverhead;
+  /** What it has at the moment; undefined where nobody tells. */
+  readMemory(): DeviceMemory | undefined;
 }
 
 export const cpuDevice: Device = {
@@ -41,15 +55,26 @@ export const cpuDevice: Device = {
   hasArena: true,
   lacks: { bytes: false, int64: false, inPlace: false },
   uploadsDuringRun: false, // nothing is sent, graphs read the host's memory
+  customOperators: true,
+  precisions: cpuPrecisions,
+  memoryOverhead: hostOverhead,
+  readMemory: hostMemory,
   append() {},
   explain: (error) => error,
 };
 
-/** A card, as CUDA counts them. `tf32`: float32 products may round their factors to TensorFloat-32. */
-export function cudaDevice(index: number, { tf32 = false } = {}): Device {
+interface CudaDeviceOptions {
+  /** Whether float32 products may round their factors to TensorFloat-32. */
+  readonly tf32?: boolean;
+  /** What its driver says of the card. */
+  readonly card?: Pick<CudaCard, 'name' | 'computeCapability'> | undefined;
+}
+
+/** A card, as CUDA counts them. */
+export function cudaDevice(index: number, { tf32 = false, card }: CudaDeviceOptions = {}): Device {
   return {
     name: `cuda:${index}`,
-    description: `CUDA, card ${index}`,
+    description: card === undefined ? `CUDA, card ${index}` : `CUDA, cuda:${index}: ${card.name}`,
     memory: { name: 'Cuda', id: index },
     hasArena: true,
     // its Gemm copies C to the output before it adds the product
@@ -57,12 +82,21 @@ export function cudaDevice(index: number, { tf32 = false } = {}): Device {
     uploadsDuringRun: true,
     // 64 MiB a tensor: few launches, and temporaries that fit beside the activations
     optimizerElements: 2 ** 24,
+    customOperators: false,
+    precisions: cudaPrecisions(card?.computeCapability),
+    memoryOverhead: cardOverhead,
+    readMemory: () => cardMemory(index),
     ...cudaProvider({ deviceId: index, tf32 }),
   };
 }
 
-/** The GPU that Dawn, the WebGPU inside ONNX Runtime, prefers: through Vulkan, Metal or Direct3D 12. */
-export function webgpuDevice(adapter?: string): Device {
+/**
+ * The GPU that Dawn, the WebGPU inside ONNX Runtime, prefers: through Vulkan, Metal or Direct3D 12.
+ *
+ * @param adapter its name, where it is known
+ * @param shaderF16 whether it is known to have the feature shader-f16
+ */
+export function webgpuDevice(adapter?: string, shaderF16 = false): Device {
   return {
     name: 'webgpu',
     description: adapter === undefined ? 'WebGPU' : `WebGPU on ${adapter}`,
@@ -70,6 +104,10 @@ export function webgpuDevice(adapter?: string): Device {
     hasArena: false,
     lacks: { bytes: true, int64: true, inPlace: true },
     uploadsDuringRun: false, // one queue, and Dawn's device belongs to one thread at a time
+    customOperators: false,
+    precisions: webgpuPrecisions(shaderF16),
+    memoryOverhead: cardOverhead,
+    readMemory: () => undefined,
     append(api, options) {
       noFallback(api, options);
       // the permutation comes as int64: its cast to float32 is a kernel there only with this

@@ -1,4 +1,5 @@
 import type { GraphPrecision, KernelPrecision } from '../artifact/manifest.js';
+import type { Device } from '../runtime/device.js';
 import { findKernels, type Kernels } from '../runtime/kernels.js';
 import { UserError } from '../util/errors.js';
 
@@ -19,119 +20,75 @@ export interface Compute {
   readonly description: string;
 }
 
-/** What the machine has that a precision may need. */
-export interface Available {
-  /** CPU: the custom operators, or why there are none. */
-  readonly kernels: Kernels | { readonly reason: string };
-  /** WebGPU: whether the adapter has the feature shader-f16. */
-  readonly shaderF16?: boolean | undefined;
-  /** CUDA: compute capability, as 8.0; a card of today where it is not known. */
-  readonly computeCapability?: number | undefined;
-}
-
-/** Ampere: the first cards whose tensor cores multiply bfloat16 and TensorFloat-32. */
-const ampere = 8;
-
-/** What the options ask for on this machine. `available`: what is known of a device beside the CPU. */
+/** How a device computes in the precision that the options ask for; a UserError where it cannot. */
 export function chooseCompute(
-  { device = 'cpu', precision, kernels }: { device?: string; precision: Precision; kernels: boolean },
-  available: Omit<Available, 'kernels'> = {},
+  { precision, kernels }: { precision: Precision; kernels: boolean },
+  device: Device,
 ): Compute {
-  const found = kernels ? findKernels() : { reason: '--no-kernels' };
-  return decideCompute(device, precision, { ...available, kernels: found });
+  return decideCompute(device, precision, kernels ? findKernels() : { reason: '--no-kernels' });
 }
 
-/**
- * How a device computes in the precision wanted; a UserError where it cannot.
- *
- * @param device as `--device` names it once it is known: cpu, cuda, cuda:1, webgpu
- */
-export function decideCompute(device: string, wanted: Precision, available: Available): Compute {
-  const [kind] = device.split(':');
-  if (kind === 'cuda') return onCuda(wanted, available.computeCapability);
-  if (kind === 'webgpu') return onWebGpu(wanted, available.shaderF16 ?? false);
-  return onCpu(wanted, available.kernels);
-}
-
-/**
- * The kernels where there are any and they are wanted, in bfloat16 where asked for, or where `auto` finds a
- * processor that is fast at it; else ONNX Runtime's own operators in float32.
- */
-function onCpu(precision: Precision, found: Available['kernels']): Compute {
-  if (precision === 'tf32') throw noTf32('the CPU', 'auto, fp32 or bf16');
-  if (precision === 'fp16') {
-    const why =
-      "float16 graph, ONNX Runtime's operators (it widens to float32 around most: slow, for checks)";
-    return { graphPrecision: 'fp16', tf32: false, description: why };
+/** @param found the custom operators, or why there are none: read where the device could run them */
+export function decideCompute(
+  device: Pick<Device, 'customOperators' | 'precisions'>,
+  wanted: Precision,
+  found: Kernels | { readonly reason: string },
+): Compute {
+  const { customOperators, precisions } = device;
+  if (
+    customOperators &&
+    !('reason' in found) &&
+    (wanted === 'auto' || wanted === 'fp32' || wanted === 'bf16')
+  ) {
+    return byKernels(wanted, found);
   }
-  if ('reason' in found) {
-    if (precision === 'bf16') {
-      throw new UserError(
-        `--precision bf16: expected the kernels, which alone have bfloat16 products on the CPU, got none ` +
-          `(${found.reason}); use --precision auto or fp32`,
-      );
+  const reason = customOperators && 'reason' in found ? found.reason : undefined;
+  const taken = wanted === 'auto' ? precisions.auto : wanted;
+  const lack = precisions.lacks[taken];
+  if (lack !== undefined) {
+    const why = taken === 'bf16' && reason !== undefined ? ` (${reason})` : '';
+    throw new UserError(`--precision ${wanted}: ${lack}${why}; use --precision ${remedy(device, found)}`);
+  }
+  const auto = wanted === 'auto' ? ', --precision auto' : '';
+  const note = precisions.forChecks?.[taken];
+  const notes = `${note === undefined ? '' : ` (${note})`}${auto}`;
+  switch (taken) {
+    case 'tf32':
+      return { tf32: true, description: 'float32, factors of products rounded to TensorFloat-32' };
+    case 'fp16':
+    case 'bf16': {
+      const products = taken === 'bf16' ? 'bfloat16 products' : 'float16 products, dynamic loss scale';
+      return { graphPrecision: taken, tf32: false, description: `${products}, the rest float32${notes}` };
     }
-    const description = `float32, ONNX Runtime's operators (no kernels: ${found.reason})`;
-    return { tf32: false, description };
+    case 'fp32': {
+      const operators = reason === undefined ? '' : `, ONNX Runtime's operators (no kernels: ${reason})`;
+      return { tf32: false, description: `float32${operators}${notes}` };
+    }
   }
-  const kernelPrecision = precision === 'auto' ? (found.hasFastBfloat16 ? 'bf16' : 'fp32') : precision;
+}
+
+/** In bfloat16 where asked for, or where `auto` finds a processor that is fast at it. */
+function byKernels(wanted: 'auto' | 'fp32' | 'bf16', kernels: Kernels): Compute {
+  const kernelPrecision = wanted === 'auto' ? (kernels.hasFastBfloat16 ? 'bf16' : 'fp32') : wanted;
   const products = kernelPrecision === 'bf16' ? 'bfloat16 products, float32 sums' : 'float32';
-  const description = `${products}, kernels for ${found.isa}${reasonOf(precision)}`;
-  return { kernels: found, kernelPrecision, tf32: false, description };
+  const auto = wanted === 'auto' ? ', --precision auto' : '';
+  return {
+    kernels,
+    kernelPrecision,
+    tf32: false,
+    description: `${products}, kernels for ${kernels.isa}${auto}`,
+  };
 }
 
-/**
- * `auto` takes bfloat16: as fast as float16 on every card that has it, and with float32's range no gradient overflows
- * or vanishes, so that no step is lost to a loss scale. Cards before it are fast in float16 alone, in which the paper's
- * models were trained.
- */
-function onCuda(precision: Precision, computeCapability = ampere): Compute {
-  const isAmpere = computeCapability >= ampere;
-  const needsAmpere = precision === 'tf32' || precision === 'bf16';
-  if (needsAmpere && !isAmpere) {
-    throw new UserError(
-      `--precision ${precision}: expected a GPU of compute capability ${ampere.toFixed(1)} (Ampere) or later, ` +
-        `got ${computeCapability.toFixed(1)}; use --precision fp16 or fp32`,
-    );
-  }
-  if (precision === 'fp32') return { tf32: false, description: 'float32' };
-  if (precision === 'tf32') {
-    return { tf32: true, description: 'float32, factors of products rounded to TensorFloat-32' };
-  }
-  return mixed(precision === 'auto' ? (isAmpere ? 'bf16' : 'fp16') : precision, precision);
-}
-
-/** `auto` takes float32: WGSL may sum products of float16 in float16, and not every adapter has it. */
-function onWebGpu(precision: Precision, shaderF16: boolean): Compute {
-  if (precision === 'tf32') throw noTf32('WebGPU', shaderF16 ? 'fp32 or fp16' : 'fp32');
-  if (precision === 'bf16') {
-    const remedy = shaderF16 ? 'fp32 or fp16' : 'fp32';
-    throw new UserError(
-      `--precision bf16: expected a device with bfloat16, which WebGPU's shaders do not have; use --precision ${remedy}`,
-    );
-  }
-  if (precision === 'fp16' && !shaderF16) {
-    throw new UserError(
-      '--precision fp16: expected a WebGPU adapter with shader-f16, got one without; use --precision fp32',
-    );
-  }
-  return precision === 'fp16'
-    ? mixed('fp16', precision)
-    : { tf32: false, description: `float32${reasonOf(precision)}` };
-}
-
-function mixed(graphPrecision: GraphPrecision, wanted: Precision): Compute {
-  const products = graphPrecision === 'bf16' ? 'bfloat16 products' : 'float16 products, dynamic loss scale';
-  return { graphPrecision, tf32: false, description: `${products}, the rest float32${reasonOf(wanted)}` };
-}
-
-function reasonOf(wanted: Precision): string {
-  return wanted === 'auto' ? ', --precision auto' : '';
-}
-
-function noTf32(device: string, remedy: string): UserError {
-  return new UserError(
-    `--precision tf32: expected a CUDA device, whose tensor cores alone have TensorFloat-32, got ${device}; ` +
-      `use --precision ${remedy}`,
+/** What the device has, for training. */
+function remedy(
+  { customOperators, precisions: { lacks, forChecks } }: Pick<Device, 'customOperators' | 'precisions'>,
+  found: Kernels | { readonly reason: string },
+): string {
+  const byKernels = customOperators && !('reason' in found);
+  const has = (['fp32', 'tf32', 'fp16', 'bf16'] as const).filter(
+    (each) =>
+      (lacks[each] === undefined && forChecks?.[each] === undefined) || (each === 'bf16' && byKernels),
   );
+  return has.join(' or ');
 }

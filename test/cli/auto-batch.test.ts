@@ -5,7 +5,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { type Artifacts, buildArtifacts } from '../../src/artifact/build.js';
 import { divideBatch, divisorsDescending, largestBatch } from '../../src/cli/auto-batch.js';
 import { checkMemory, estimateMemory, explainOutOfMemory } from '../../src/cli/estimates.js';
-import { cpuDevice, webgpuDevice } from '../../src/runtime/device.js';
+import { cpuDevice, cudaDevice, webgpuDevice } from '../../src/runtime/device.js';
 import { outOfMemory } from '../../src/runtime/out-of-memory.js';
 import { type PretrainOptions, pretrainDefaults } from '../../src/train/options.js';
 import { UserError } from '../../src/util/errors.js';
@@ -23,7 +23,7 @@ function build(batchSize: number): Artifacts {
   built.set(batchSize, artifacts);
   return artifacts;
 }
-const estimate = (manifest: Artifacts['manifest']) => estimateMemory(manifest, 'cpu');
+const estimate = (manifest: Artifacts['manifest']) => estimateMemory(manifest, cpuDevice);
 const bytesOf = (batchSize: number) => estimate(build(batchSize).manifest).totalBytes;
 
 const options: PretrainOptions = {
@@ -83,10 +83,11 @@ describe('the largest batch', () => {
 });
 
 describe('memory that runs out', () => {
-  const memory = { owner: 'cuda:0, Fake GPU', totalBytes: 3 * 2 ** 30, freeBytes: 2 * 2 ** 30 };
+  const bytes = { totalBytes: 3 * 2 ** 30, freeBytes: 2 * 2 ** 30, usableBytes: 2 * 2 ** 30 };
+  const card = { ...cudaDevice(0), readMemory: () => ({ owner: 'cuda:0, Fake GPU', ...bytes }) };
   const { manifest } = build(24);
   const large = { ...manifest, activationBytes: 6 * 2 ** 30 };
-  const run = { device: 'cuda:0', batchSize: 24, gradCheckpointing: false };
+  const run = { batchSize: 24, gradCheckpointing: false };
 
   test.each([
     // ONNX Runtime 1.30 on the CPU and through CUDA, with and without gpu_mem_limit
@@ -107,21 +108,21 @@ describe('memory that runs out', () => {
 
   test('names the batch, the estimate and what would fit', () => {
     const error = new Error('Failed to allocate memory for requested buffer of size 2147483648');
-    const explained = explainOutOfMemory(error, large, run, memory);
+    const explained = explainOutOfMemory(error, large, run, card);
     expect(explained).toBeInstanceOf(UserError);
     expect((explained as UserError).message).toMatchInlineSnapshot(
       `"memory: there was not enough for batch size 24: the estimate is 8.51 GiB of the 2.00 GiB of cuda:0, Fake GPU, at last for 2.00 GiB at once; --batch-size 1 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing"`,
     );
     const other = new Error('something else');
-    expect(explainOutOfMemory(other, large, run, memory)).toBe(other);
+    expect(explainOutOfMemory(other, large, run, card)).toBe(other);
   });
 
   test('is seen before the run starts', () => {
-    expect(() => checkMemory(large, run, memory)).toThrowErrorMatchingInlineSnapshot(
+    expect(() => checkMemory(large, run, card)).toThrowErrorMatchingInlineSnapshot(
       `[UserError: memory: expected at most 2.00 GiB, the memory of cuda:0, Fake GPU, but batch size 24 needs about 8.51 GiB; --batch-size 3 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing]`,
     );
-    checkMemory(manifest, run, memory);
-    expect(() => checkMemory(large, { ...run, device: 'webgpu' }, undefined)).not.toThrow();
+    checkMemory(manifest, run, card);
+    expect(() => checkMemory(large, run, webgpuDevice())).not.toThrow();
   });
 });
 

@@ -1,6 +1,7 @@
 /** The trainer on the kernels: the numbers of ONNX Runtime's own operators, whatever the number of threads. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KernelPrecision } from '../../src/artifact/manifest.js';
+import { cpuDevice } from '../../src/runtime/device.js';
 import { findKernels } from '../../src/runtime/kernels.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { ModelState } from '../../src/train/model-state.js';
@@ -76,10 +77,10 @@ describe.skipIf(skipped)('training on the kernels', () => {
 });
 
 test('kernels that are not wanted or not there leave float32, and bf16 says what it needs', () => {
-  expect(chooseCompute({ precision: 'auto', kernels: false })).toMatchObject({
+  expect(chooseCompute({ precision: 'auto', kernels: false }, cpuDevice)).toMatchObject({
     description: expect.stringContaining('--no-kernels'),
   });
-  expect(() => chooseCompute({ precision: 'bf16', kernels: false })).toThrow(
+  expect(() => chooseCompute({ precision: 'bf16', kernels: false }, cpuDevice)).toThrow(
     '--precision bf16: expected the kernels',
   );
   expect(findKernels('0')).toEqual({ reason: 'MAE_KERNELS=0' });

@@ -1,78 +1,78 @@
 /** What each device computes in, or says that it cannot: the whole table. */
 import { describe, expect, test } from 'vitest';
-import { type Available, type Compute, decideCompute, type Precision } from '../../src/train/precision.js';
+import { cpuDevice, cudaDevice, type Device, webgpuDevice } from '../../src/runtime/device.js';
+import type { Kernels } from '../../src/runtime/kernels.js';
+import { type Compute, decideCompute, type Precision } from '../../src/train/precision.js';
 import { UserError } from '../../src/util/errors.js';
 
-const none: Available = { kernels: { reason: 'none at /nowhere' } };
-const slow: Available = { kernels: { path: 'k.so', isa: 'avx512', hasFastBfloat16: false } };
-const fast: Available = { kernels: { path: 'k.so', isa: 'amx', hasFastBfloat16: true } };
-const withHalf: Available = { ...none, shaderF16: true };
-const turing: Available = { ...none, computeCapability: 7.5 };
-const hopper: Available = { ...none, computeCapability: 9 };
+const none = { reason: 'none at /nowhere' };
+const slow: Kernels = { path: 'k.so', isa: 'avx512', hasFastBfloat16: false };
+const fast: Kernels = { path: 'k.so', isa: 'amx', hasFastBfloat16: true };
+const card = (computeCapability: number) => ({ name: 'A card', computeCapability });
 
 const plain = { tf32: false } as const;
 const graph = (graphPrecision: 'fp16' | 'bf16') => ({ ...plain, graphPrecision });
 const kernels = (kernelPrecision: 'fp32' | 'bf16') => ({ ...plain, kernelPrecision });
 
 type Wanted = Omit<Compute, 'description' | 'kernels'> | RegExp;
-const table: Record<string, [string, Available, Record<Precision, Wanted>]> = {
+const table: Record<string, [Device, Kernels | typeof none, Record<Precision, Wanted>]> = {
   'the CPU without kernels': [
-    'cpu',
+    cpuDevice,
     none,
     {
       auto: plain,
       fp32: plain,
-      tf32: /tf32: expected a CUDA device.* got the CPU; use --precision auto, fp32 or bf16$/,
+      tf32: /tf32: expected a CUDA device.* got the CPU; use --precision fp32$/,
       fp16: graph('fp16'),
-      bf16: /bf16: expected the kernels.* got none \(none at \/nowhere\); use --precision auto or fp32$/,
+      bf16: /bf16: expected the kernels.* got none \(none at \/nowhere\); use --precision fp32$/,
     },
   ],
   'a CPU that is slow at bfloat16': [
-    'cpu',
+    cpuDevice,
     slow,
     {
       auto: kernels('fp32'),
       fp32: kernels('fp32'),
-      tf32: /CUDA/,
+      tf32: /CUDA.* got the CPU; use --precision fp32 or bf16$/,
       fp16: graph('fp16'),
       bf16: kernels('bf16'),
     },
   ],
   'a CPU that is fast at bfloat16': [
-    'cpu',
+    cpuDevice,
     fast,
     {
       auto: kernels('bf16'),
       fp32: kernels('fp32'),
-      tf32: /CUDA/,
+      tf32: /CUDA.* got the CPU; use --precision fp32 or bf16$/,
       fp16: graph('fp16'),
       bf16: kernels('bf16'),
     },
   ],
   CUDA: [
-    'cuda:1',
-    { ...fast, computeCapability: undefined },
+    cudaDevice(1),
+    fast,
     { auto: graph('bf16'), fp32: plain, tf32: { tf32: true }, fp16: graph('fp16'), bf16: graph('bf16') },
   ],
   Hopper: [
-    'cuda',
-    hopper,
+    cudaDevice(0, { card: card(9) }),
+    none,
     { auto: graph('bf16'), fp32: plain, tf32: { tf32: true }, fp16: graph('fp16'), bf16: graph('bf16') },
   ],
   Turing: [
-    'cuda:0',
-    turing,
+    cudaDevice(0, { card: card(7.5) }),
+    none,
     {
       auto: graph('fp16'),
       fp32: plain,
-      tf32: /tf32: expected a GPU of compute capability 8.0 .* got 7.5; use --precision fp16 or fp32$/,
+      tf32: /tf32: expected a GPU of compute capability 8.0 .* got 7.5; use --precision fp32 or fp16$/,
       fp16: graph('fp16'),
       bf16: /bf16: expected a GPU of compute capability 8.0/,
     },
   ],
   'WebGPU with shader-f16': [
-    'webgpu',
-    withHalf,
+    webgpuDevice('an adapter', true),
+    none,
     {
       auto: plain,
       fp32: plain,
@@ -82,7 +82,7 @@ const table: Record<string, [string, Available, Record<Precision, Wanted>]> = {
     },
   ],
   'WebGPU without': [
-    'webgpu',
+    webgpuDevice(),
     fast,
     {
       auto: plain,
@@ -94,9 +94,9 @@ const table: Record<string, [string, Available, Record<Precision, Wanted>]> = {
   ],
 };
 
-describe.each(Object.entries(table))('%s', (_, [device, available, byPrecision]) => {
+describe.each(Object.entries(table))('%s', (_, [device, found, byPrecision]) => {
   test.each(Object.entries(byPrecision) as [Precision, Wanted][])('%s', (precision, wanted) => {
-    const decide = () => decideCompute(device, precision, available);
+    const decide = () => decideCompute(device, precision, found);
     if (wanted instanceof RegExp) {
       expect(decide).toThrow(UserError);
       expect(decide).toThrow(wanted);
@@ -105,12 +105,10 @@ describe.each(Object.entries(table))('%s', (_, [device, available, byPrecision])
     }
     const { description, kernels, ...rest } = decide();
     expect(rest).toEqual(wanted);
-    expect(kernels).toBe(wanted.kernelPrecision === undefined ? undefined : available.kernels);
-    expect(description).toMatch(
-      precision === 'auto' && 'reason' in available.kernels && device === 'cpu'
-        ? /no kernels/
-        : /float|bfloat/,
-    );
-    if (precision === 'auto' && device !== 'cpu') expect(description).toMatch(/--precision auto$/);
+    expect(kernels).toBe(wanted.kernelPrecision === undefined ? undefined : found);
+    expect(description).toMatch(/float/);
+    expect(description.endsWith(', --precision auto')).toBe(precision === 'auto');
+    const misses = device === cpuDevice && found === none && rest.graphPrecision === undefined;
+    expect(description.includes('no kernels: none at /nowhere')).toBe(misses);
   });
 });
