@@ -1,14 +1,24 @@
 import type { Options } from 'yargs';
 import { checkedKeptCount, checkedPredictedCount } from '../artifact/build.js';
 import { trainingGraph } from '../artifact/graphs.js';
+import { lowerGraph } from '../artifact/lower.js';
 import { graphBytes } from '../bench/bytes.js';
-import { expandDefinitions } from '../lowering/expand.js';
 import { jsonFlag, type Row, report } from './bench-report.js';
-import type { Arguments } from './flags.js';
+import { type Arguments, choice } from './flags.js';
 import { modelFlags, modelOf } from './model-flags.js';
 import { version } from './version.js';
 
-export const options = { ...modelFlags, json: jsonFlag } as const satisfies Record<string, Options>;
+export const options = {
+  ...modelFlags,
+  precision: {
+    type: 'string',
+    coerce: choice('precision', ['fp32', 'fp16', 'bf16'] as const),
+    default: 'fp32',
+    requiresArg: true,
+    describe: 'Of the products, as a GPU computes them',
+  },
+  json: jsonFlag,
+} as const satisfies Record<string, Options>;
 
 /** The bytes that each operator of the portable training graph moves in a step. */
 export async function run(argv: Arguments<typeof options>): Promise<void> {
@@ -16,15 +26,16 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
   const kept = checkedKeptCount(model, argv.maskRatio);
   const predicted = checkedPredictedCount(model, kept, argv.predictRatio);
   const accumulate = argv.accumIter > 1;
-  const graph = expandDefinitions(
-    trainingGraph(model, argv.batchSize, { ...argv, kept, predicted, accumulate }),
-  );
+  const graph = lowerGraph(trainingGraph(model, argv.batchSize, { ...argv, kept, predicted, accumulate }), {
+    graphPrecision: argv.precision === 'fp32' ? undefined : argv.precision,
+  });
   const { operators, totalBytes, productBytes, otherBytes } = graphBytes(graph);
   const gigabytes = (key: string, bytes: number): Row => [key, bytes, formatGB(bytes)];
   const rows: Row[] = [
     ['mae', version],
     ['model', argv.model],
     ['batch_size', argv.batchSize],
+    ['precision', argv.precision],
     gigabytes('total_bytes', totalBytes),
     gigabytes('product_bytes', productBytes),
     gigabytes('other_bytes', otherBytes),
