@@ -1,7 +1,17 @@
 import { constant, scalarLike } from '../graph/constant.js';
-import { createNode, type DType, type Graph, input, nodesOf, type Op, type Value } from '../graph/graph.js';
+import {
+  createNode,
+  type DType,
+  type Graph,
+  input,
+  isHalf,
+  nodesOf,
+  type Op,
+  type Value,
+} from '../graph/graph.js';
 import { cast } from '../graph/ops/elementwise.js';
 import { where } from '../graph/ops/movement.js';
+import { rewrite } from './rewrite.js';
 
 /** What the kernels of a device lack that the portable graph asks of them. */
 export interface Lacks {
@@ -11,6 +21,8 @@ export interface Lacks {
   readonly int64: boolean;
   /** Writing over the memory of an input. */
   readonly inPlace: boolean;
+  /** Adding up numbers of half precision in float32: Softmax and ReduceSum. */
+  readonly float32Sums: boolean;
 }
 
 /**
@@ -25,6 +37,7 @@ export function lowerForDevice(graph: Graph, lacks: Lacks | undefined): Graph {
   let lowered = graph;
   if (lacks.bytes) lowered = carryAsFloat32(lowered, 'uint8');
   if (lacks.int64) lowered = carryAsFloat32(lowered, 'int64');
+  if (lacks.float32Sums) lowered = sumInFloat32(lowered);
   if (lacks.inPlace) lowered = copyBeforeWriting(lowered);
   return lowered;
 }
@@ -76,6 +89,18 @@ function checkExact({ shape }: Value): void {
 function float32Constant(value: Value): Value {
   const { data } = value.source as { data: ArrayLike<number | bigint> };
   return constant('float32', value.shape, Float32Array.from(data, Number));
+}
+
+const sums: ReadonlySet<Op> = new Set(['Softmax', 'ReduceSum']);
+
+function sumInFloat32(graph: Graph): Graph {
+  return rewrite(graph, ({ op, attributes, outputs }, [x, ...rest]) => {
+    if (!sums.has(op) || x == null || !isHalf(x.type)) return undefined;
+    const wide = createNode(op, [cast(x, 'float32'), ...rest], attributes, [
+      { type: 'float32', shape: outputs[0]!.shape },
+    ]);
+    return [cast(wide[0]!, x.type)];
+  });
 }
 
 /**

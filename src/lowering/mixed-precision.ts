@@ -20,9 +20,10 @@ import { rewrite } from './rewrite.js';
  *   tensor cores.
  * - `follows`: in half precision where every number it reads is there in it already, so that nothing is cast for its
  *   sake. GELU is one: between two products it reads and writes 2 bytes a number rather than 4, and one kernel rounds
- *   once. Its gradient takes and gives half precision too, and computes in float32 (`definitions.ts`).
- * - `float32`: sums, norms, the loss, the residual stream, what fills gradients up. Softmax is inside `Attention`,
- *   where `definitions.ts` computes it in float32. `Pad` has no bfloat16 kernel on CUDA.
+ *   once. Its gradient takes and gives half precision too (`definitions.ts`). Sums of such numbers, as for the gradient
+ *   of a bias, and the softmax inside `Attention` add up in float32 where kernels do so; `for-device.ts` sees to the
+ *   others.
+ * - `float32`: norms, the loss, the residual stream, what fills gradients up. `Pad` has no bfloat16 kernel on CUDA.
  */
 const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   MatMul: 'half',
@@ -39,6 +40,7 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   Split: 'follows',
   Gather: 'follows',
   Expand: 'follows',
+  ReduceSum: 'follows',
 
   Neg: 'float32',
   Exp: 'float32',
@@ -46,6 +48,7 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   Sqrt: 'float32',
   Reciprocal: 'float32',
   Erf: 'float32',
+  HardSigmoid: 'float32',
   Add: 'float32',
   Sub: 'float32',
   Mul: 'float32',
@@ -57,7 +60,6 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   SoftmaxGrad: 'float32',
   LayerNormalization: 'float32',
   LayerNormalizationGrad: 'float32',
-  ReduceSum: 'float32',
   ReduceMean: 'float32',
   ReduceSumSquare: 'float32',
   ReduceLogSumExp: 'float32',

@@ -36,7 +36,7 @@ export interface Device extends Provider {
   /** Whether tensors may be slices of one arena: pointers are addresses, not handles of buffers. */
   readonly hasArena: boolean;
   /** What its kernels lack; see `lowering/for-device.ts`. */
-  readonly lacks: { readonly bytes: boolean; readonly int64: boolean; readonly inPlace: boolean };
+  readonly lacks: Record<'bytes' | 'int64' | 'inPlace' | 'float32Sums', boolean>;
   /** Whether inputs may be sent to it while a graph runs there. */
   readonly uploadsDuringRun: boolean;
   /** Elements that one run of the optimizer takes where it need not fit a processor's cache. */
@@ -53,7 +53,8 @@ export const cpuDevice: Device = {
   name: 'cpu',
   description: 'CPU',
   hasArena: true,
-  lacks: { bytes: false, int64: false, inPlace: false },
+  // ONNX Runtime casts to float32 around operators that have no float16 kernel
+  lacks: { bytes: false, int64: false, inPlace: false, float32Sums: false },
   uploadsDuringRun: false, // nothing is sent, graphs read the host's memory
   customOperators: true,
   precisions: cpuPrecisions,
@@ -78,7 +79,7 @@ export function cudaDevice(index: number, { tf32 = false, card }: CudaDeviceOpti
     memory: { name: 'Cuda', id: index },
     hasArena: true,
     // its Gemm copies C to the output before it adds the product
-    lacks: { bytes: false, int64: false, inPlace: true },
+    lacks: { bytes: false, int64: false, inPlace: true, float32Sums: false },
     uploadsDuringRun: true,
     // 64 MiB a tensor: few launches, and temporaries that fit beside the activations
     optimizerElements: 2 ** 24,
@@ -102,7 +103,7 @@ export function webgpuDevice(adapter?: string, shaderF16 = false): Device {
     description: adapter === undefined ? 'WebGPU' : `WebGPU on ${adapter}`,
     memory: { name: 'WebGPU_Buf', id: 0 },
     hasArena: false,
-    lacks: { bytes: true, int64: true, inPlace: true },
+    lacks: { bytes: true, int64: true, inPlace: true, float32Sums: true },
     uploadsDuringRun: false, // one queue, and Dawn's device belongs to one thread at a time
     customOperators: false,
     precisions: webgpuPrecisions(shaderF16),

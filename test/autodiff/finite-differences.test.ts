@@ -264,6 +264,7 @@ const cases: Readonly<Record<Op, readonly Case[] | typeof notDifferentiable>> = 
     { what: 'itself', shapes: [[2, 4, 3, 2, 5]], build: ([qkv]) => attention(qkv!, 0.25) },
     { what: 'one token', shapes: [[2, 1, 3, 2, 3]], build: ([qkv]) => attention(qkv!, 0.5) },
   ],
+  HardSigmoid: notDifferentiable,
   GeluGrad: notDifferentiable,
   SoftmaxGrad: notDifferentiable,
   LayerNormalizationGrad: notDifferentiable,
@@ -408,9 +409,10 @@ test('operators without a derivative say so when a gradient reaches them', () =>
   const logSumExp = input('log_sum_exp', 'float32', [1, 1, 2]);
   const reached: Value[] = [
     movement.scatterAdd([3, 4], ints([2], [1, 1]), x),
+    elementwise.hardSigmoid(x, 0.5, 0.5),
     geluGrad(x, x)[0]!,
     softmaxGrad(x, x),
-    layerNormalizationGrad(x, x, row, row, statistics, statistics)[0]!,
+    layerNormalizationGrad(x, x, row, row, statistics, statistics, 1e-6)[0]!,
     attentionGrad(heads, qkv, heads, logSumExp, 1),
   ];
   for (const y of reached) {

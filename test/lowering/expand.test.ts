@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createNode, type Graph, input, nodesOf, type Op, type Value } from '../../src/graph/graph.js';
+import {
+  type Attributes,
+  createNode,
+  type Graph,
+  input,
+  nodesOf,
+  type Op,
+  type Value,
+} from '../../src/graph/graph.js';
 import { add, mul, neg } from '../../src/graph/ops/elementwise.js';
 import { columnSums, fusedGemm, sumOfSquares } from '../../src/graph/ops/fused.js';
 import {
@@ -43,7 +51,7 @@ const uses: { readonly [K in OwnOp]: readonly Value[] } = {
   Attention: [attention(qkv, 0.5)],
   AttentionGrad: [attentionGrad(heads, qkv, heads, logSumExp, 0.5)],
   GeluGrad: geluGrad(dy, x),
-  LayerNormalizationGrad: layerNormalizationGrad(dy, x, row, row, statistics, statistics),
+  LayerNormalizationGrad: layerNormalizationGrad(dy, x, row, row, statistics, statistics, 1e-6),
   SoftmaxGrad: [softmaxGrad(dy, x)],
   AdamW: createNode('AdamW', [x, x, x, x, scalar, scalar, scalar, scalar, scalar], adamWAttributes, [
     x,
@@ -143,7 +151,9 @@ describe('rewrite', () => {
 });
 
 describe('definitions against torch', () => {
-  const { cases } = readGoldenJson<{ cases: { name: string; op: string; inputs: string[] }[] }>('rules');
+  const { cases } = readGoldenJson<{
+    cases: { name: string; op: string; inputs: string[]; attributes: Attributes }[];
+  }>('rules');
   const golden = readGoldenTensors('rules');
   const of = (op: string) => cases.filter((each) => each.op === op).map(({ name }) => name);
   const inputOf = (name: string) => input(name, 'float32', golden(name).shape);
@@ -168,7 +178,8 @@ describe('definitions against torch', () => {
   });
 
   test.each(of('LayerNormalization'))('LayerNormalizationGrad: %s', async (name) => {
-    const hasBias = cases.find((each) => each.name === name)!.inputs.length === 3;
+    const { inputs: given, attributes } = cases.find((each) => each.name === name)!;
+    const hasBias = given.length === 3;
     const inputs = [
       `${name}.dy0`,
       `${name}.input0`,
@@ -178,7 +189,7 @@ describe('definitions against torch', () => {
       `${name}.output2`,
     ].map(inputOf);
     if (!hasBias) inputs[3] = inputs[2]!;
-    const results = await run(definitions.LayerNormalizationGrad(inputs, {}), inputs);
+    const results = await run(definitions.LayerNormalizationGrad(inputs, attributes), inputs);
     // the statistics are rounded to float32 here, and 1/σ may be large
     expect(results['0']).toBeAllclose(golden(`${name}.gradient0`).data, { rtol: 1e-5, atol: 1e-5 });
     expect(results['1']).toBeAllclose(golden(`${name}.gradient1`).data, tolerance);

@@ -5,6 +5,8 @@ import { type Graph, input } from '../../src/graph/graph.js';
 import { add, cast } from '../../src/graph/ops/elementwise.js';
 import { gemm } from '../../src/graph/ops/linalg.js';
 import { concat, gather, reshape, slice, transpose } from '../../src/graph/ops/movement.js';
+import { softmax } from '../../src/graph/ops/normalization.js';
+import { reduceSum } from '../../src/graph/ops/reduction.js';
 import { printGraph } from '../../src/graph/print.js';
 import { expandDefinitions } from '../../src/lowering/expand.js';
 import { lowerForDevice } from '../../src/lowering/for-device.js';
@@ -13,7 +15,7 @@ import { Runtime } from '../../src/runtime/runtime.js';
 import '../support/allclose.js';
 import { tinyModel } from '../support/cli-files.js';
 import { randomBytes, randomNormal, randomShuffle } from '../support/random.js';
-import { type Arrays, runGraph } from '../support/run-graph.js';
+import { type Arrays, graphOf, runGraph } from '../support/run-graph.js';
 
 let runtime: Runtime;
 beforeAll(() => {
@@ -21,7 +23,31 @@ beforeAll(() => {
 });
 afterAll(() => runtime.release());
 
-const nothing = { bytes: false, int64: false, inPlace: false };
+const nothing = { bytes: false, int64: false, inPlace: false, float32Sums: false };
+
+test('numbers of half precision are summed in float32', () => {
+  const x = input('x', 'float16', [2, 3]);
+  const [p, sums] = [softmax(x), reduceSum(x, [0])];
+  const graph = graphOf([x], { p, sums });
+  expect(lowerForDevice(graph, nothing)).toBe(graph);
+  expect(printGraph(lowerForDevice(graph, { ...nothing, float32Sums: true }))).toMatchInlineSnapshot(`
+    "test(
+      x: float16[2, 3]
+    ) {
+      Cast_0: float32[2, 3] = Cast(x, to=float32)
+      Softmax_1: float32[2, 3] = Softmax(Cast_0, axis=-1)
+      Cast_2: float16[2, 3] = Cast(Softmax_1, to=float16)
+      Cast_3: float32[2, 3] = Cast(x, to=float32)
+      ReduceSum_4: float32[3] = ReduceSum(Cast_3, [0], keepdims=0)
+      Cast_5: float16[3] = Cast(ReduceSum_4, to=float16)
+      p: float16[2, 3] = Mul(Cast_2, 1)
+      sums: float16[3] = Mul(Cast_5, 1)
+      return p, sums
+    }"
+  `);
+  const wide = graphOf([x], { p: softmax(cast(x, 'float32')) });
+  expect(printGraph(lowerForDevice(wide, { ...nothing, float32Sums: true }))).toBe(printGraph(wide));
+});
 
 test('bytes become float32 where they enter, and indices int32 where they are read', () => {
   const bytes = input('bytes', 'uint8', [2, 3]);
@@ -99,7 +125,7 @@ describe('the training graph', () => {
   const garbage = withRunning((size) => new Float32Array(size).fill(Number.NaN));
 
   test('gives the same numbers where a device lacks much', async () => {
-    const lowered = lowerForDevice(portable, { bytes: true, int64: true, inPlace: true });
+    const lowered = lowerForDevice(portable, { ...nothing, bytes: true, int64: true, inPlace: true });
     const run = (graph: Graph, given: Arrays, first?: number) =>
       runGraph(runtime, graph, {
         ...given,

@@ -8,7 +8,7 @@ import '../support/allclose.js';
 import { randomBatch, splitBatch, tinyArtifacts } from './support.js';
 
 const memory = { name: 'Cpu', id: 0 };
-const lacks = { bytes: false, int64: false, inPlace: true };
+const lacks = { bytes: false, int64: false, inPlace: true, float32Sums: false };
 const arena: Device = { ...cpuDevice, name: 'arena', memory, lacks, optimizerElements: 5000 };
 const buffers: Device = { ...arena, name: 'buffers', hasArena: false };
 const staging: Device = { ...arena, name: 'staging', uploadsDuringRun: true };

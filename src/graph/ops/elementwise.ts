@@ -4,7 +4,7 @@ import { createNode, type DType, formatType, type Value } from '../graph.js';
 
 export type UnaryOp = 'Neg' | 'Exp' | 'Log' | 'Sqrt' | 'Reciprocal' | 'Erf' | 'Gelu';
 export type BinaryOp = 'Add' | 'Sub' | 'Mul' | 'Div';
-export type ElementwiseOp = UnaryOp | BinaryOp | 'Cast';
+export type ElementwiseOp = UnaryOp | BinaryOp | 'HardSigmoid' | 'Cast';
 
 function unary(op: UnaryOp, x: Value): Value {
   return createNode(op, [x], {}, [x])[0]!;
@@ -33,6 +33,11 @@ export const reciprocal = (x: Value): Value => unary('Reciprocal', x);
 export const erf = (x: Value): Value => unary('Erf', x);
 /** x · Φ(x), the exact (erf) form. Opset 20. */
 export const gelu = (x: Value): Value => unary('Gelu', x);
+
+/** min(1, max(0, alpha·x + beta)). */
+export function hardSigmoid(x: Value, alpha: number, beta: number): Value {
+  return createNode('HardSigmoid', [x], { alpha, beta }, [x])[0]!;
+}
 
 export const add = (a: Value, b: Value): Value => binary('Add', a, b);
 export const sub = (a: Value, b: Value): Value => binary('Sub', a, b);

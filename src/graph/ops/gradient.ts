@@ -27,10 +27,11 @@ export function layerNormalizationGrad(
   bias: Value,
   mean: Value,
   invStdDev: Value,
+  epsilon: number,
   addend: Value | null = null,
 ): readonly Value[] {
   const inputs = [dy, x, scale, bias, mean, invStdDev, ...(addend === null ? [] : [addend])];
-  return createNode('LayerNormalizationGrad', inputs, {}, [x, scale, bias, x]);
+  return createNode('LayerNormalizationGrad', inputs, { epsilon }, [x, scale, bias, x]);
 }
 
 /** dqkv of `Attention` from its two outputs. */
