@@ -11,6 +11,7 @@ import {
 } from '../graph/graph.js';
 import { cast } from '../graph/ops/elementwise.js';
 import { where } from '../graph/ops/movement.js';
+import { softmax } from '../graph/ops/normalization.js';
 import { rewrite } from './rewrite.js';
 
 /** What the kernels of a device lack that the portable graph asks of them. */
@@ -21,7 +22,7 @@ export interface Lacks {
   readonly int64: boolean;
   /** Writing over the memory of an input. */
   readonly inPlace: boolean;
-  /** Adding up numbers of half precision in float32: Softmax and ReduceSum. */
+  /** Adding up in float32 what Softmax takes in half precision. */
   readonly float32Sums: boolean;
 }
 
@@ -91,15 +92,10 @@ function float32Constant(value: Value): Value {
   return constant('float32', value.shape, Float32Array.from(data, Number));
 }
 
-const sums: ReadonlySet<Op> = new Set(['Softmax', 'ReduceSum']);
-
 function sumInFloat32(graph: Graph): Graph {
-  return rewrite(graph, ({ op, attributes, outputs }, [x, ...rest]) => {
-    if (!sums.has(op) || x == null || !isHalf(x.type)) return undefined;
-    const wide = createNode(op, [cast(x, 'float32'), ...rest], attributes, [
-      { type: 'float32', shape: outputs[0]!.shape },
-    ]);
-    return [cast(wide[0]!, x.type)];
+  return rewrite(graph, ({ op }, [x]) => {
+    if (op !== 'Softmax' || x == null || !isHalf(x.type)) return undefined;
+    return [cast(softmax(cast(x, 'float32')), x.type)];
   });
 }
 

@@ -1,7 +1,7 @@
-import { intsOf } from '../graph/constant.js';
 import { createNode, type Graph, type Node, nodesOf, producerOf, type Value } from '../graph/graph.js';
 import { columnSums, fusedGemm } from '../graph/ops/fused.js';
 import { reshape } from '../graph/ops/movement.js';
+import { isColumnSum } from '../graph/ops/reduction.js';
 import { sameShape } from '../util/shape.js';
 
 export interface FuseOptions {
@@ -81,13 +81,6 @@ function isFusibleGemm({ op, inputs, outputs }: Node): boolean {
   const shape = outputs[0]!.shape;
   const c = inputs[2];
   return c == null || sameShape(c.shape, shape) || sameShape(c.shape, shape.slice(1));
-}
-
-/** A sum over every axis but the last. */
-function isColumnSum({ op, inputs, outputs }: Node): boolean {
-  if (op !== 'ReduceSum' || outputs[0]!.type !== 'float32' || outputs[0]!.shape.length !== 1) return false;
-  const rank = inputs[0]!.shape.length;
-  return rank > 1 && !intsOf(inputs[1]!).includes(rank - 1);
 }
 
 /** What a value is made by, behind reshapes. */

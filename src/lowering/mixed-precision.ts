@@ -1,3 +1,4 @@
+import { scalarLike } from '../graph/constant.js';
 import {
   createNode,
   type Graph,
@@ -9,8 +10,10 @@ import {
   type Value,
 } from '../graph/graph.js';
 import { add, cast } from '../graph/ops/elementwise.js';
-import { reshape } from '../graph/ops/movement.js';
-import { sameShape } from '../util/shape.js';
+import { matMul } from '../graph/ops/linalg.js';
+import { expand, reshape } from '../graph/ops/movement.js';
+import { isColumnSum, reduceSum } from '../graph/ops/reduction.js';
+import { sameShape, sizeOf } from '../util/shape.js';
 import { rewrite } from './rewrite.js';
 
 /**
@@ -20,10 +23,8 @@ import { rewrite } from './rewrite.js';
  *   tensor cores.
  * - `follows`: in half precision where every number it reads is there in it already, so that nothing is cast for its
  *   sake. GELU is one: between two products it reads and writes 2 bytes a number rather than 4, and one kernel rounds
- *   once. Its gradient takes and gives half precision too (`definitions.ts`). Sums of such numbers, as for the gradient
- *   of a bias, and the softmax inside `Attention` add up in float32 where kernels do so; `for-device.ts` sees to the
- *   others.
- * - `float32`: norms, the loss, the residual stream, what fills gradients up. `Pad` has no bfloat16 kernel on CUDA.
+ *   once. Its gradient takes and gives half precision too (`definitions.ts`).
+ * - `float32`: sums, norms, the loss, the residual stream, what fills gradients up. `Pad` has no bfloat16 kernel on CUDA.
  */
 const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   MatMul: 'half',
@@ -40,7 +41,6 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   Split: 'follows',
   Gather: 'follows',
   Expand: 'follows',
-  ReduceSum: 'follows',
 
   Neg: 'float32',
   Exp: 'float32',
@@ -60,6 +60,7 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   SoftmaxGrad: 'float32',
   LayerNormalization: 'float32',
   LayerNormalizationGrad: 'float32',
+  ReduceSum: 'float32',
   ReduceMean: 'float32',
   ReduceSumSquare: 'float32',
   ReduceLogSumExp: 'float32',
@@ -127,6 +128,8 @@ class Versions {
 function mixedNode(node: Node, values: Versions, half: HalfType): readonly Value[] {
   const { op, inputs, attributes, outputs } = node;
   if (op === 'Gemm') return [mixedGemm(node, values, half)];
+  if (isColumnSum(node) && isHalf(values.native(inputs[0]!).type))
+    return [columnSum(values.native(inputs[0]!))];
   const isNumber = (value: Value | null): value is Value => value?.type === 'float32';
   const isInHalf =
     precisionOf[op] === 'half' ||
@@ -152,6 +155,20 @@ function mixedGemm({ inputs, attributes, outputs }: Node, values: Versions, half
   const factors = [a!, b!, ...(c === undefined || isSum ? [] : [c])].map((value) => values.as(value, 'half'));
   const product = createNode('Gemm', factors, attributes, [{ type: half, shape }])[0]!;
   return isSum ? add(cast(product, 'float32'), values.as(c, 'float32')) : product;
+}
+
+/**
+ * The sum of a tensor's rows, as for the gradient of a bias, in float32. Products with ones read half precision and add
+ * up some of the rows each, in float32 inside as all products do: nothing as large as x is cast.
+ */
+function columnSum(x: Value): Value {
+  const width = x.shape.at(-1)!;
+  const rows = sizeOf(x.shape) / width;
+  let together = Math.min(32, rows);
+  while (rows % together !== 0) together++;
+  const ones = expand(scalarLike(x, 1), [1, together]);
+  const sums = matMul(ones, reshape(x, [rows / together, together, width]));
+  return reduceSum(cast(sums, 'float32'), [0, 1]);
 }
 
 /**

@@ -105,7 +105,7 @@ describe.each(halves)('%s', (half) => {
     // the slope of GELU too
     const slope = ['Add', 'Erf', 'Exp', 'HardSigmoid', 'Mul', 'Sub'];
     const moved = ['Concat', 'Expand', 'Reshape', 'Slice', 'Split', 'Transpose'];
-    const others = ['Gelu', 'Gemm', 'MatMul', 'ReduceSum', 'Softmax'];
+    const others = ['Gelu', 'Gemm', 'MatMul', 'Softmax'];
     expect([...inHalf].sort()).toEqual([...slope, ...moved, ...others].sort());
     // what bfloat16's 8 bits would not do for: it multiplies, and adds scalars that make what follows wait
     const bfloat16 = nodes(graph).filter(({ outputs: [y] }) => y!.type === 'bfloat16');
@@ -171,13 +171,13 @@ test('casts of ViT-B’s training graph by kind', () => {
   const all = nodes(graph).filter(({ op }) => op === 'Cast').length;
   console.log(`casts of ViT-B's training graph, ${blocks} blocks: ${all}, ${JSON.stringify(counts)}`);
   const products = 4 * blocks + 3; // qkv, proj, fc1, fc2; patch_embed, decoder_embed, decoder_pred
-  expect(counts).toMatchObject({ pixels: 2, weights: products, biases: products });
-  expect(counts.gradients).toBe(products + 2 * blocks); // and the biases of qkv and fc1
+  expect(counts).toMatchObject({ pixels: 2, weights: products, biases: products, gradients: products });
   // in a block, to half: two norms; dy twice, x and the slope of GELU, two norms again, the row sums of attention in
-  // two parts. To float32: two residuals; two inputs of norms' gradients, dy and y of attention, a part of a row sum.
+  // two parts. To float32: two residuals; two inputs of norms' gradients, dy and y of attention, sums
+  // for the biases of qkv and fc1.
   // Beside them: inputs, outputs and their gradients, and a Pad, which is float32, in the last block of the decoder.
   expect(counts.toHalf).toBeLessThanOrEqual(10 * blocks + 9);
-  expect(counts.toFloat32).toBeLessThanOrEqual(7 * blocks + 8);
+  expect(counts.toFloat32).toBeLessThanOrEqual(8 * blocks + 8);
 });
 
 /** The graph with every operator in float32 and its results rounded; see above. */

@@ -1,6 +1,6 @@
 import { normalizeAxis } from '../../util/shape.js';
-import { intVector } from '../constant.js';
-import { createNode, type Value } from '../graph.js';
+import { intsOf, intVector } from '../constant.js';
+import { createNode, type Node, type Value } from '../graph.js';
 
 export type ReductionOp = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare' | 'ReduceLogSumExp';
 
@@ -29,4 +29,11 @@ export function reduceSumSquare(x: Value, axes: readonly number[], keepdims = fa
 /** log Σ eˣ over the axes named. */
 export function reduceLogSumExp(x: Value, axes: readonly number[], keepdims = false): Value {
   return reduce('ReduceLogSumExp', x, axes, keepdims);
+}
+
+/** A sum over every axis but the last. */
+export function isColumnSum({ op, inputs, outputs }: Node): boolean {
+  if (op !== 'ReduceSum' || outputs[0]!.type !== 'float32' || outputs[0]!.shape.length !== 1) return false;
+  const rank = inputs[0]!.shape.length;
+  return rank > 1 && !intsOf(inputs[1]!).includes(rank - 1);
 }
