@@ -20,6 +20,7 @@ import { expandDefinitions } from '../../dist/lowering/expand.js';
 import { maeInputs, maeLoss } from '../../dist/model/mae.js';
 import { encodeModel } from '../../dist/onnx/encode.js';
 import { learningRate } from '../../dist/optim/schedule.js';
+import { cpuDevice } from '../../dist/runtime/device.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 import { ModelState, sliceOf } from '../../dist/train/model-state.js';
 import { chooseCompute } from '../../dist/train/precision.js';
@@ -28,7 +29,7 @@ import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.m
 
 const job = readJob();
 const { model, batchSize, accumIter, maskRatio, normPixLoss } = job;
-const compute = chooseCompute({ precision: 'fp32', kernels: job.kernels === true });
+const compute = chooseCompute({ precision: 'fp32', kernels: job.kernels === true }, cpuDevice);
 const { kernelPrecision } = compute;
 const accumulate = accumIter > 1;
 const artifacts = buildArtifacts(model, { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision });
