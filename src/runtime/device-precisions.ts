@@ -1,4 +1,5 @@
-export type ProductPrecision = 'fp32' | 'tf32' | 'fp16' | 'bf16';
+export const productPrecisions = ['fp32', 'tf32', 'fp16', 'bf16'] as const;
+export type ProductPrecision = (typeof productPrecisions)[number];
 
 /** In what a device computes the products of graphs in ONNX's own operators. */
 export interface DevicePrecisions {

@@ -11,8 +11,8 @@ export interface ProviderStart {
 }
 
 /**
- * Whether an execution provider really starts; with `type`, whether it computes in that one. It is tried in a process of its own, for a driver that is missing
- * or broken may end the process that asks.
+ * Whether an execution provider really starts; with `type`, whether it computes in that one. It is tried in a process
+ * of its own, for a driver that is missing or broken may end the process that asks.
  */
 export function tryProvider(name: string, type?: 'float16'): ProviderStart {
   // compiled, also where this file is not

@@ -1,9 +1,10 @@
 import type { GraphPrecision, KernelPrecision } from '../artifact/manifest.js';
 import type { Device } from '../runtime/device.js';
+import { productPrecisions } from '../runtime/device-precisions.js';
 import { findKernels, type Kernels } from '../runtime/kernels.js';
 import { UserError } from '../util/errors.js';
 
-export const precisions = ['auto', 'fp32', 'tf32', 'fp16', 'bf16'] as const;
+export const precisions = ['auto', ...productPrecisions] as const;
 export type Precision = (typeof precisions)[number];
 
 /** What a step is computed by. */
@@ -49,9 +50,8 @@ export function decideCompute(
     const why = taken === 'bf16' && reason !== undefined ? ` (${reason})` : '';
     throw new UserError(`--precision ${wanted}: ${lack}${why}; use --precision ${remedy(device, found)}`);
   }
-  const auto = wanted === 'auto' ? ', --precision auto' : '';
   const note = precisions.forChecks?.[taken];
-  const notes = `${note === undefined ? '' : ` (${note})`}${auto}`;
+  const notes = `${note === undefined ? '' : ` (${note})`}${reasonOf(wanted)}`;
   switch (taken) {
     case 'tf32':
       return { tf32: true, description: 'float32, factors of products rounded to TensorFloat-32' };
@@ -71,13 +71,12 @@ export function decideCompute(
 function byKernels(wanted: 'auto' | 'fp32' | 'bf16', kernels: Kernels): Compute {
   const kernelPrecision = wanted === 'auto' ? (kernels.hasFastBfloat16 ? 'bf16' : 'fp32') : wanted;
   const products = kernelPrecision === 'bf16' ? 'bfloat16 products, float32 sums' : 'float32';
-  const auto = wanted === 'auto' ? ', --precision auto' : '';
-  return {
-    kernels,
-    kernelPrecision,
-    tf32: false,
-    description: `${products}, kernels for ${kernels.isa}${auto}`,
-  };
+  const description = `${products}, kernels for ${kernels.isa}${reasonOf(wanted)}`;
+  return { kernels, kernelPrecision, tf32: false, description };
+}
+
+function reasonOf(wanted: Precision): string {
+  return wanted === 'auto' ? ', --precision auto' : '';
 }
 
 /** What the device has, for training. */
@@ -86,7 +85,7 @@ function remedy(
   found: Kernels | { readonly reason: string },
 ): string {
   const byKernels = customOperators && !('reason' in found);
-  const has = (['fp32', 'tf32', 'fp16', 'bf16'] as const).filter(
+  const has = productPrecisions.filter(
     (each) =>
       (lacks[each] === undefined && forChecks?.[each] === undefined) || (each === 'bf16' && byKernels),
   );

@@ -83,7 +83,7 @@ describe('the largest batch', () => {
 });
 
 describe('memory that runs out', () => {
-  const bytes = { totalBytes: 3 * 2 ** 30, freeBytes: 2 * 2 ** 30, usableBytes: 2 * 2 ** 30 };
+  const bytes = { totalBytes: 4 * 2 ** 30, freeBytes: 3 * 2 ** 30, usableBytes: 3 * 2 ** 30 };
   const card = { ...cudaDevice(0), readMemory: () => ({ owner: 'cuda:0, Fake GPU', ...bytes }) };
   const { manifest } = build(24);
   const large = { ...manifest, activationBytes: 6 * 2 ** 30 };
@@ -111,7 +111,7 @@ describe('memory that runs out', () => {
     const explained = explainOutOfMemory(error, large, run, card);
     expect(explained).toBeInstanceOf(UserError);
     expect((explained as UserError).message).toMatchInlineSnapshot(
-      `"memory: there was not enough for batch size 24: the estimate is 8.51 GiB of the 2.00 GiB of cuda:0, Fake GPU, at last for 2.00 GiB at once; --batch-size 1 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing"`,
+      `"memory: there was not enough for batch size 24: the estimate is 9.91 GiB of the 3.00 GiB of cuda:0, Fake GPU, at last for 2.00 GiB at once; --batch-size 2 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing"`,
     );
     const other = new Error('something else');
     expect(explainOutOfMemory(other, large, run, card)).toBe(other);
@@ -119,7 +119,7 @@ describe('memory that runs out', () => {
 
   test('is seen before the run starts', () => {
     expect(() => checkMemory(large, run, card)).toThrowErrorMatchingInlineSnapshot(
-      `[UserError: memory: expected at most 2.00 GiB, the memory of cuda:0, Fake GPU, but batch size 24 needs about 8.51 GiB; --batch-size 3 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing]`,
+      `[UserError: memory: expected at most 3.00 GiB, the memory of cuda:0, Fake GPU, but batch size 24 needs about 9.91 GiB; --batch-size 4 would fit (--accum-iter keeps the effective batch, --auto-batch sets both), or try --grad-checkpointing]`,
     );
     checkMemory(manifest, run, card);
     expect(() => checkMemory(large, run, webgpuDevice())).not.toThrow();

@@ -83,6 +83,25 @@ test('bench data', async () => {
   expect(stages).toMatchObject({ decode: positive, resample: positive });
 });
 
+test('bench bytes', async () => {
+  const bytesIn = async (precision: string) => {
+    const { stdout } = await maeOk([
+      'bench',
+      'bytes',
+      ...nano.slice(0, 2),
+      '--precision',
+      precision,
+      '--json',
+    ]);
+    const result = JSON.parse(stdout) as Record<string, number>;
+    expect(result['total_bytes']).toBe(result['product_bytes']! + result['other_bytes']!);
+    return result;
+  };
+  const [fp32, bf16] = [await bytesIn('fp32'), await bytesIn('bf16')];
+  expect(bf16['product_bytes']! / fp32['product_bytes']!).toBeLessThan(0.75);
+  expect(bf16['other_bytes']! / fp32['other_bytes']!).toBeLessThan(0.95);
+});
+
 test('bench startup', async () => {
   const args = ['startup', ...nano, '--repeats', '1'];
   const result = await measure(args, temporary('startup'));

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainingGraph } from '../../src/artifact/graphs.js';
+import { lowerGraph } from '../../src/artifact/lower.js';
 import { constant } from '../../src/graph/constant.js';
-import { type Graph, input } from '../../src/graph/graph.js';
+import { type Graph, input, nodesOf } from '../../src/graph/graph.js';
 import { add, cast } from '../../src/graph/ops/elementwise.js';
 import { gemm } from '../../src/graph/ops/linalg.js';
 import { concat, gather, reshape, slice, transpose } from '../../src/graph/ops/movement.js';
@@ -10,6 +11,7 @@ import { printGraph } from '../../src/graph/print.js';
 import { expandDefinitions } from '../../src/lowering/expand.js';
 import { lowerForDevice } from '../../src/lowering/for-device.js';
 import { maeParameters } from '../../src/model/parameters.js';
+import { cudaDevice, webgpuDevice } from '../../src/runtime/device.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import '../support/allclose.js';
 import { tinyModel } from '../support/cli-files.js';
@@ -41,6 +43,16 @@ test('softmax of half precision adds up in float32', () => {
   `);
   const wide = graphOf([x], { p: softmax(cast(x, 'float32')) });
   expect(printGraph(lowerForDevice(wide, { ...nothing, float32Sums: true }))).toBe(printGraph(wide));
+});
+
+test.each([
+  ['CUDA', cudaDevice(0), 'float16'],
+  ['WebGPU', webgpuDevice('an adapter', true), 'float32'],
+] as const)('%s: softmax in the float16 training graph', (_, { lacks }, type) => {
+  const graph = trainingGraph(tinyModel, 2, { kept: 4, normPixLoss: true, accumulate: false });
+  const { outputs } = lowerGraph(graph, { graphPrecision: 'fp16', lacks });
+  const softmaxes = nodesOf(outputs.map(({ value }) => value)).filter(({ op }) => op === 'Softmax');
+  expect(new Set(softmaxes.map(({ outputs: [y] }) => y!.type))).toEqual(new Set([type]));
 });
 
 test('bytes become float32 where they enter, and indices int32 where they are read', () => {

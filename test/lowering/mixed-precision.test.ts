@@ -24,6 +24,7 @@ import { attentionGrad, geluGrad } from '../../src/graph/ops/gradient.js';
 import { gemm } from '../../src/graph/ops/linalg.js';
 import { slice } from '../../src/graph/ops/movement.js';
 import { attention, layerNormalization } from '../../src/graph/ops/normalization.js';
+import { reduceSum } from '../../src/graph/ops/reduction.js';
 import { printGraph } from '../../src/graph/print.js';
 import { definitions } from '../../src/lowering/definitions.js';
 import { expandDefinitions } from '../../src/lowering/expand.js';
@@ -33,7 +34,7 @@ import { loadModelConfig } from '../../src/model/presets.js';
 import { encodeModel } from '../../src/onnx/encode.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { bfloat16ToFloat32, float16ToFloat32 } from '../../src/util/half.js';
-import { sizeOf } from '../../src/util/shape.js';
+import { type Shape, sizeOf } from '../../src/util/shape.js';
 import '../support/allclose.js';
 import { relativeError } from '../support/allclose.js';
 import { readMaeGolden } from '../support/mae-golden.js';
@@ -180,6 +181,8 @@ test('casts of ViT-B’s training graph by kind', () => {
   expect(counts.toFloat32).toBeLessThanOrEqual(8 * blocks + 8);
 });
 
+const randomFloats = (seed: number, shape: Shape) => Float32Array.from(randomNormal(seed, shape));
+
 /** The graph with every operator in float32 and its results rounded; see above. */
 function rounded(graph: Graph): Graph {
   const keepsNumbers = ['Cast', 'Reshape', 'Transpose', 'Slice', 'Concat', 'Split'];
@@ -264,6 +267,26 @@ describe('on the CPU', () => {
     expect(errors.worst).toBeLessThan(6 * epsilon);
     expect(errors.gradients, 'something was rounded').toBeGreaterThan(epsilon / 10);
   });
+
+  test.each([7, 33, 37, 64, 96])(
+    'the sum of %s rows of a product: in float32, and none of them cast',
+    async (rows) => {
+      const [a, b] = [input('a', 'float32', [rows, 8]), input('b', 'float32', [8, 6])];
+      const graph = graphOf([a, b], { sum: reduceSum(gemm(a, b), [0]) });
+      const lowered = lower(graph, 'bfloat16');
+      const widened = nodes(lowered).filter(({ op, outputs: [y] }) => op === 'Cast' && y!.type === 'float32');
+      for (const {
+        outputs: [y],
+      } of widened)
+        expect(sizeOf(y!.shape)).toBeLessThanOrEqual((rows / Math.min(rows, 32)) * 6);
+      const arrays = { a: randomFloats(1, a.shape), b: randomFloats(2, b.shape) };
+      const [got, wanted] = [
+        await runGraph(runtime, rounded(lowered), arrays),
+        await runGraph(runtime, graph, arrays),
+      ];
+      expect(relativeError(got['sum'] as Float32Array, wanted['sum'] as Float32Array)).toBeLessThan(2 ** -7);
+    },
+  );
 
   test.each(halves)('%s: the slope of GELU wherever x is', async (half) => {
     const [dy, x] = ['dy', 'x'].map((name) => input(name, 'float32', [401]));

@@ -128,7 +128,7 @@ describe.skipIf(skipped)('the CUDA provider', () => {
     const batch = (memory: number) =>
       cudaSession(capi, fakes, { autoBatch: 48 }, { FAKE_CUDA_MEMORY: String(memory) });
     expect(batch(8e9).batchSize).toBe(48);
-    expect(batch(1.32e9).batchSize).toBe(24);
+    expect(batch(1.94e9).batchSize).toBe(24);
     expect(message(batch(1e9))).toMatch(
       /^--auto-batch: one image needs about .* cuda:0, Fake GPU has 0.93 GiB; /,
     );
