@@ -56,10 +56,10 @@ once('dist/.mae-setup', ['src/', 'tsconfig.json', 'package-lock.json'], () => {
   }
   run('compiling', 'node', [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']);
   const asc = join('node_modules', 'assemblyscript', 'bin', 'asc.js');
-  const config = join('src', 'wasm', 'asconfig.json');
-  for (const name of ['philox', 'resample']) {
-    const files = [join('src', 'wasm', `${name}.ts`), '--outFile', join('dist', 'wasm', `${name}.wasm`)];
-    run(`compiling ${name} to WebAssembly`, 'node', [asc, ...files, '--config', config]);
+  const config = join('src', 'util', 'wasm', 'asconfig.json');
+  for (const module of ['util/wasm/philox', 'data/wasm/resample']) {
+    const files = [`src/${module}.ts`, '--outFile', `dist/${module}.wasm`];
+    run(`compiling ${module} to WebAssembly`, 'node', [asc, ...files, '--config', config]);
   }
 });
 run('kernels', 'node', [join('bin', 'build-kernels.js')]);

@@ -34,7 +34,7 @@ describe('npm pack', () => {
       /^bin\/mae\.js$/,
       /^models\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
-      /^dist\/wasm\/\w+\.wasm$/,
+      /^dist\/\w+\/wasm\/\w+\.wasm$/,
       /^dist\/kernels\/libmae_kernels\.so$/,
     ];
     expect(paths.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);
@@ -43,7 +43,7 @@ describe('npm pack', () => {
       'bin/mae.js',
       'dist/cli/main.js',
       'dist/data/loader-worker.js',
-      'dist/wasm/philox.wasm',
+      'dist/util/wasm/philox.wasm',
     ]) {
       expect(paths).toContain(path);
     }

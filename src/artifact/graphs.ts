@@ -1,11 +1,11 @@
-import { gradients } from '../autodiff/gradients.js';
-import { type Graph, input, type Value } from '../graph/graph.js';
-import { add, sqrt } from '../graph/ops/elementwise.js';
-import { sumOfSquares } from '../graph/ops/fused.js';
-import { reshape, slice } from '../graph/ops/movement.js';
-import { reduceMean } from '../graph/ops/reduction.js';
-import { type Block, checkpointBlocks } from '../lowering/checkpoint-blocks.js';
-import { recomputeActivations } from '../lowering/recompute.js';
+import { gradients } from '../compiler/autodiff/gradients.js';
+import { type Graph, input, type Value } from '../compiler/graph/graph.js';
+import { add, sqrt } from '../compiler/graph/ops/elementwise.js';
+import { sumOfSquares } from '../compiler/graph/ops/fused.js';
+import { reshape, slice } from '../compiler/graph/ops/movement.js';
+import { reduceMean } from '../compiler/graph/ops/reduction.js';
+import { type Block, checkpointBlocks } from '../compiler/lowering/checkpoint-blocks.js';
+import { recomputeActivations } from '../compiler/lowering/recompute.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import {
   type MaeLossOptions,
@@ -17,7 +17,7 @@ import {
   maeLoss,
 } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
-import type { Parameters } from '../nn/layers.js';
+import type { Parameters } from '../model/layers.js';
 
 /** Parameters as graph inputs, in the order of the model. */
 export function parameterInputs(specs: readonly ParameterSpec[]): {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig } from '../model/config.js';
 import type { ParameterGroup } from '../model/parameters.js';
-import type { AdamWOptions } from '../optim/adamw.js';
+import type { AdamWOptions } from '../model/optim/adamw.js';
 import { messageOf, UserError } from '../util/errors.js';
 import type { Shape } from '../util/shape.js';
 
@@ -59,7 +59,7 @@ export interface ArenaLayout {
   readonly total: number;
 }
 
-export { firstMicroBatchName } from '../lowering/for-device.js';
+export { firstMicroBatchName } from '../compiler/lowering/for-device.js';
 
 export const manifestFile = 'manifest.json';
 export const trainingModelFile = 'training_model.onnx';

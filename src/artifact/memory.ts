@@ -1,4 +1,4 @@
-import { elementBytes, type Graph, nodesOf, producerOf, type Value } from '../graph/graph.js';
+import { elementBytes, type Graph, nodesOf, producerOf, type Value } from '../compiler/graph/graph.js';
 import { sizeOf } from '../util/shape.js';
 
 /**

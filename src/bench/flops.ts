@@ -1,4 +1,4 @@
-import { type Graph, type Node, nodesOf } from '../graph/graph.js';
+import { type Graph, type Node, nodesOf } from '../compiler/graph/graph.js';
 import { sizeOf } from '../util/shape.js';
 
 /** Floating-point operations of the matrix products of a graph, 2·m·n·k each; what else it does is not counted. */

@@ -1,6 +1,6 @@
 /** `node startup-child.js '{"model": …}'`: the parts of a start, one after the other, as one line of JSON. */
 import { join } from 'node:path';
-import { expandDefinitions } from '../lowering/expand.js';
+import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { keptCount } from '../model/config.js';
 
 export interface StartupStages {
@@ -38,12 +38,12 @@ const { buildArtifacts } = await import('../artifact/build.js');
 const { trainingGraph } = await import('../artifact/graphs.js');
 const { writeArtifacts } = await import('../artifact/write.js');
 const { loadModelConfig } = await import('../model/presets.js');
-const { encodeModel } = await import('../onnx/encode.js');
+const { encodeModel } = await import('../compiler/onnx/encode.js');
 const { cpuDevice } = await import('../runtime/device.js');
 const { Runtime } = await import('../runtime/runtime.js');
-const { ModelState } = await import('../train/model-state.js');
-const { Trainer } = await import('../train/trainer.js');
-const { chooseCompute } = await import('../train/precision.js');
+const { ModelState } = await import('../train/engine/model-state.js');
+const { Trainer } = await import('../train/engine/trainer.js');
+const { chooseCompute } = await import('../train/engine/compute.js');
 const { pretrainDefaults } = await import('../train/options.js');
 lap('imports');
 

@@ -4,13 +4,13 @@ import { type ArtifactOptions, type Artifacts, buildArtifacts } from '../artifac
 import { trainingGraph } from '../artifact/graphs.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import type { ImageFolder } from '../data/image-folder.js';
+import type { ImageFolder } from '../data/sources/image-folder.js';
 import { TrainLoader } from '../data/loader.js';
-import { expandDefinitions } from '../lowering/expand.js';
+import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
-import { ModelState } from '../train/model-state.js';
-import { type MicroBatch, Trainer } from '../train/trainer.js';
+import { ModelState } from '../train/engine/model-state.js';
+import { type MicroBatch, Trainer } from '../train/engine/trainer.js';
 import { RandomStream } from '../util/random.js';
 import { matmulFlops } from './flops.js';
 import { gemmPeak } from './gemm-peak.js';

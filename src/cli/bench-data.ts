@@ -1,5 +1,5 @@
 import type { Options } from 'yargs';
-import { benchmarkLoader } from '../data/loader-benchmark.js';
+import { benchmarkLoader } from '../bench/loader.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { type Arguments, integer, number } from './flags.js';
 import { modelFlags } from './model-flags.js';

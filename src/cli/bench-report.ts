@@ -1,6 +1,6 @@
 /** What every `mae bench` prints: a table for people, or one line of JSON. */
 import { availableParallelism, cpus } from 'node:os';
-import { version } from './version.js';
+import { version } from '../util/version.js';
 
 export const jsonFlag = {
   type: 'boolean',

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Options } from 'yargs';
-import { writeSampleImages } from '../data/sample-images.js';
+import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { pretrainDefaults } from '../train/options.js';
 import { type Arguments, text } from './flags.js';
 import { runPretraining } from './pretrain.js';

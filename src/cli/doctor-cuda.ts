@@ -1,12 +1,12 @@
-import { type CudaDriver, queryCudaDriver } from '../runtime/cuda-driver.js';
+import { type CudaDriver, queryCudaDriver } from '../runtime/cuda/driver.js';
 import {
   type CudaLibraries,
   findCudaLibraries,
   installRemedy,
   libraryRemedy,
-} from '../runtime/cuda-libraries.js';
+} from '../runtime/cuda/libraries.js';
 import { libraryVariable } from '../runtime/library.js';
-import { formatGiB } from './estimates.js';
+import { formatGiB } from '../jobs/memory-estimate.js';
 
 /** What `mae doctor` says of CUDA: what was found and where, and what to do, as rows of a name and a value. */
 export function cudaRows(

@@ -1,4 +1,4 @@
-import { formatAdapter, preferredAdapter, vulkanAdapters } from '../runtime/webgpu-adapters.js';
+import { formatAdapter, preferredAdapter, vulkanAdapters } from '../runtime/webgpu/adapters.js';
 
 /** Rows of what WebGPU may run on; the first is the one that it prefers. */
 export function webgpuRows(): [name: string, value: string][] {

@@ -13,8 +13,8 @@ import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
 import { cudaRows } from './doctor-cuda.js';
 import { webgpuRows } from './doctor-webgpu.js';
-import { formatGiB } from './estimates.js';
-import { version } from './version.js';
+import { formatGiB } from '../jobs/memory-estimate.js';
+import { version } from '../util/version.js';
 
 export const options = {} as const satisfies Record<string, Options>;
 

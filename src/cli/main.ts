@@ -1,7 +1,7 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { UserError } from '../util/errors.js';
-import { version } from './version.js';
+import { version } from '../util/version.js';
 
 /** What a command's file exports. Nothing of it is loaded before the command is called. */
 interface Command {

@@ -1,5 +1,5 @@
 import type { Options } from 'yargs';
-import { writeSampleImages } from '../data/sample-images.js';
+import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
 

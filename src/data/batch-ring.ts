@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../util/errors.js';
-import type { SharedFolder } from './image-folder.js';
+import type { SharedFolder } from './sources/image-folder.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
 import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
 import { addSeconds, noSeconds, type StageSeconds } from './stage-seconds.js';

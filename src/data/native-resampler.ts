@@ -1,7 +1,7 @@
 import koffi, { type LibraryHandle } from 'koffi';
 import { kernelsPath } from '../util/kernels-path.js';
 
-/** The two passes of src/wasm/resample.ts in the library of src/kernels, whose kernels.h says what is what. */
+/** The two passes of src/data/wasm/resample.ts in the library of src/kernels, whose kernels.h says what is what. */
 export interface NativeResampler {
   /** The bytes of memory that `resample` works in. */
   workspace(rowCount: number, width: number, acrossPairs: number, height: number, downPairs: number): number;

@@ -46,7 +46,7 @@ const inputsEnd = (axis: Axis, output: number) =>
   Math.min(axis.high, Math.floor(centreOf(axis, output) + axis.support + 0.5));
 
 /**
- * Writes, in the layout of src/wasm/resample.ts, where the inputs of each output begin (in units of `unit` bytes
+ * Writes, in the layout of src/data/wasm/resample.ts, where the inputs of each output begin (in units of `unit` bytes
  * from `origin` on) and what they weigh; the weights of one output sum to 1.
  */
 function writeAxis(
@@ -85,7 +85,7 @@ function writeAxis(
 
 const fixedPoint = (weight: number) => Math.floor(weight * (1 << PRECISION) + 0.5) | 0;
 
-/** What src/wasm/resample.ts exports; addresses and lengths are bytes. */
+/** What src/data/wasm/resample.ts exports; addresses and lengths are bytes. */
 interface Kernels {
   memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   across(
@@ -122,7 +122,7 @@ let compiled: object | undefined;
 /** Kernels with a memory of their own. */
 function instantiate(): Kernels {
   // the compiled file also when this one is run from its TypeScript source
-  const path = import.meta.url.endsWith('.ts') ? '../../dist/wasm/resample.wasm' : '../wasm/resample.wasm';
+  const path = import.meta.url.endsWith('.ts') ? '../../dist/data/wasm/resample.wasm' : './wasm/resample.wasm';
   compiled ??= new WebAssembly.Module(readFileSync(new URL(path, import.meta.url)));
   return new WebAssembly.Instance(compiled).exports as Kernels;
 }

@@ -4,7 +4,7 @@ import { RandomStream } from '../util/random.js';
 import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
 import { ImageError, type Region, type Size } from './decode/pixels.js';
-import { ImageFolder, type SharedFolder } from './image-folder.js';
+import { ImageFolder, type SharedFolder } from './sources/image-folder.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
 import { BicubicResampler } from './resample.js';
 import { StageClock, type StageSeconds } from './stage-seconds.js';

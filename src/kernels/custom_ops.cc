@@ -1,5 +1,5 @@
 // The kernels as ONNX Runtime's custom operators of the domain `mae`, version 1. Each operator is what
-// src/lowering/definitions.ts says of it in ONNX's own operators; attributes carry the names used there.
+// src/compiler/lowering/definitions.ts says of it in ONNX's own operators; attributes carry the names used there.
 //
 // An attribute `bfloat16` of 1 rounds the factors of products to bfloat16 (see Product in kernels.h).
 #include <cstring>
@@ -343,7 +343,7 @@ ort::Status* compute(void* state, ort::KernelContext* context) {
   return status;
 }
 
-// `b` where the bit of a position is set, `f` before the last of them: what src/onnx/encode.ts calls operators.
+// `b` where the bit of a position is set, `f` before the last of them: what src/compiler/onnx/encode.ts calls operators.
 std::string letters(unsigned bits) {
   std::string text;
   for (; bits != 0; bits >>= 1) text += (bits & 1) != 0 ? 'b' : 'f';

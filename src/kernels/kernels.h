@@ -109,7 +109,7 @@ void column_sums(int64_t rows, int64_t width, Data x, const float* addend, float
 
 // --- adamw.cc -------------------------------------------------------------------------------------------------
 
-// One step of AdamW over float32 arenas of `size`, in place; the scalars are those of `src/optim/adamw.ts`:
+// One step of AdamW over float32 arenas of `size`, in place; the scalars are those of `src/model/optim/adamw.ts`:
 //   m ← beta1·m + first_moment_share·g      v ← beta2·v + second_moment_share·g²
 //   p ← decay·p − step_size · m / (√v·second_moment_scale + epsilon)
 struct AdamW {

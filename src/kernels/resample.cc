@@ -1,4 +1,4 @@
-// Bicubic resampling of RGB bytes, as src/wasm/resample.ts has it: every sum is the same int32 to the last bit.
+// Bicubic resampling of RGB bytes, as src/data/wasm/resample.ts has it: every sum is the same int32 to the last bit.
 #include "dispatch.h"
 #include "resample_steps.h"
 

@@ -1,4 +1,4 @@
-import { layerNormEpsilon } from '../nn/layers.js';
+import { layerNormEpsilon } from './layers.js';
 import { UserError } from '../util/errors.js';
 
 /** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */

@@ -6,11 +6,11 @@
  * positions gathered to match. Attention does not care about order, so this is the paper's model, while
  * "visible" and "removed" are contiguous slices and the backward pass has no gather or scatter.
  */
-import { constant, scalarLike } from '../graph/constant.js';
-import { input, type Value } from '../graph/graph.js';
-import { add, cast, div, mul, scale, shift, sqrt, square, sub } from '../graph/ops/elementwise.js';
-import { concat, expand, gather, pad, reshape, slice, transpose } from '../graph/ops/movement.js';
-import { reduceMean, reduceSum } from '../graph/ops/reduction.js';
+import { constant, scalarLike } from '../compiler/graph/constant.js';
+import { input, type Value } from '../compiler/graph/graph.js';
+import { add, cast, div, mul, scale, shift, sqrt, square, sub } from '../compiler/graph/ops/elementwise.js';
+import { concat, expand, gather, pad, reshape, slice, transpose } from '../compiler/graph/ops/movement.js';
+import { reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
 import {
   type BlockOptions,
   block,
@@ -18,7 +18,7 @@ import {
   linear,
   type Parameters,
   type TokenRange,
-} from '../nn/layers.js';
+} from './layers.js';
 import { imageSize, type ModelConfig, patchCount } from './config.js';
 
 /** Mean and deviation of ImageNet's RGB in [0, 1], by which every published MAE normalises its input. */

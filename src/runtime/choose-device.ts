@@ -1,6 +1,6 @@
 import { UserError } from '../util/errors.js';
-import { parseCudaDevice } from './cuda.js';
-import { queryCudaDriver } from './cuda-driver.js';
+import { parseCudaDevice } from './cuda/provider.js';
+import { queryCudaDriver } from './cuda/driver.js';
 import {
   cpuDevice,
   cudaDevice,
@@ -11,7 +11,7 @@ import {
 } from './device.js';
 import { providerNames, tryProvider } from './providers.js';
 import { Runtime } from './runtime.js';
-import { formatAdapter, preferredAdapter, vulkanAdapters } from './webgpu-adapters.js';
+import { formatAdapter, preferredAdapter, vulkanAdapters } from './webgpu/adapters.js';
 
 /**
  * The device that `--device` names, started once to see that it does; a UserError where it does not.

@@ -1,5 +1,5 @@
 import { freemem, totalmem } from 'node:os';
-import { queryCudaDriver } from './cuda-driver.js';
+import { queryCudaDriver } from './cuda/driver.js';
 
 /** Memory of a device. */
 export interface DeviceMemory {

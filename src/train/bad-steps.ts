@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { writeTextAtomically } from '../checkpoint/durable-files.js';
+import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 import { UserError } from '../util/errors.js';
 
 /** A step whose loss or gradient norm is no finite number. */

@@ -1,4 +1,4 @@
-import { type Schedule, scaleLearningRate } from '../optim/schedule.js';
+import { type Schedule, scaleLearningRate } from '../model/optim/schedule.js';
 import { UserError } from '../util/errors.js';
 import type { PretrainOptions } from './options.js';
 

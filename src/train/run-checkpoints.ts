@@ -1,6 +1,6 @@
-import { pointLatestAt, removeOldCheckpoints } from '../checkpoint/run-directory.js';
+import { pointLatestAt, removeOldCheckpoints } from '../weights/checkpoint/run-directory.js';
 import { type RunState, saveCheckpoint } from './checkpointing.js';
-import type { ModelState } from './model-state.js';
+import type { ModelState } from './engine/model-state.js';
 
 /**
  * The checkpoints that a run saves. Whether weights are any good is known only when a step has computed a loss from

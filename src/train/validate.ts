@@ -1,8 +1,8 @@
-import type { ImageFolder } from '../data/image-folder.js';
+import type { ImageFolder } from '../data/sources/image-folder.js';
 import { ValidationLoader } from '../data/loader.js';
 import { imageSize } from '../model/config.js';
-import type { Evaluator } from './evaluator.js';
-import type { ModelState } from './model-state.js';
+import type { Evaluator } from './engine/evaluator.js';
+import type { ModelState } from './engine/model-state.js';
 
 export interface ValidationResult {
   /** Mean over the readable images. */

@@ -30,10 +30,10 @@ export interface PhiloxModule {
   ): void;
 }
 
-/** src/wasm/philox.ts, compiled; undefined where the processor lacks WebAssembly's vectors. */
+/** src/util/wasm/philox.ts, compiled; undefined where the processor lacks WebAssembly's vectors. */
 export function loadPhilox(): PhiloxModule | undefined {
   const here = import.meta.url;
-  const path = here.endsWith('.ts') ? '../../dist/wasm/philox.wasm' : '../wasm/philox.wasm';
+  const path = here.endsWith('.ts') ? '../../dist/util/wasm/philox.wasm' : './wasm/philox.wasm';
   const bytes = readFileSync(new URL(path, here));
   let exports: Exports;
   try {

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { peakActivationBytes } from '../../src/artifact/memory.js';
-import { type Graph, input } from '../../src/graph/graph.js';
-import { add, exp, neg } from '../../src/graph/ops/elementwise.js';
-import { concat, reshape } from '../../src/graph/ops/movement.js';
-import { reduceSum } from '../../src/graph/ops/reduction.js';
+import { type Graph, input } from '../../src/compiler/graph/graph.js';
+import { add, exp, neg } from '../../src/compiler/graph/ops/elementwise.js';
+import { concat, reshape } from '../../src/compiler/graph/ops/movement.js';
+import { reduceSum } from '../../src/compiler/graph/ops/reduction.js';
 
 test('counts what is held at once: not inputs, not outputs, not views, and nothing after its last reader', () => {
   const x = input('x', 'float32', [100]);

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { trainingGraph } from '../../src/artifact/graphs.js';
-import { lowerGraph } from '../../src/artifact/lower.js';
+import { lowerGraph } from '../../src/compiler/lowering/lower.js';
 import { graphBytes } from '../../src/bench/bytes.js';
-import { type Graph, input, type Value } from '../../src/graph/graph.js';
-import { add, square } from '../../src/graph/ops/elementwise.js';
-import { geluGrad, layerNormalizationGrad } from '../../src/graph/ops/gradient.js';
-import { matMul } from '../../src/graph/ops/linalg.js';
-import { reshape, slice } from '../../src/graph/ops/movement.js';
-import { expandDefinitions } from '../../src/lowering/expand.js';
+import { type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
+import { add, square } from '../../src/compiler/graph/ops/elementwise.js';
+import { geluGrad, layerNormalizationGrad } from '../../src/compiler/graph/ops/gradient.js';
+import { matMul } from '../../src/compiler/graph/ops/linalg.js';
+import { reshape, slice } from '../../src/compiler/graph/ops/movement.js';
+import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { loadModelConfig } from '../../src/model/presets.js';
 
 const value = (name: string, ...shape: number[]) => input(name, 'float32', shape);

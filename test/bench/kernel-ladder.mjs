@@ -13,14 +13,14 @@ import { buildArtifacts } from '../../dist/artifact/build.js';
 import { trainingGraph } from '../../dist/artifact/graphs.js';
 import { optimizerModelFile, trainingModelFile } from '../../dist/artifact/manifest.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
-import { expandDefinitions } from '../../dist/lowering/expand.js';
-import { fuseForKernels } from '../../dist/lowering/fuse.js';
+import { expandDefinitions } from '../../dist/compiler/lowering/expand.js';
+import { fuseForKernels } from '../../dist/compiler/lowering/fuse.js';
 import { loadModelConfig } from '../../dist/model/presets.js';
-import { encodeModel } from '../../dist/onnx/encode.js';
+import { encodeModel } from '../../dist/compiler/onnx/encode.js';
 import { findKernels } from '../../dist/runtime/kernels.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
-import { ModelState } from '../../dist/train/model-state.js';
-import { Trainer } from '../../dist/train/trainer.js';
+import { ModelState } from '../../dist/train/engine/model-state.js';
+import { Trainer } from '../../dist/train/engine/trainer.js';
 import { RandomStream } from '../../dist/util/random.js';
 
 const { values } = parseArgs({

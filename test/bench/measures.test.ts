@@ -7,9 +7,9 @@ import { matmulFlops } from '../../src/bench/flops.js';
 import { gemmPeak } from '../../src/bench/gemm-peak.js';
 import { readProfile } from '../../src/bench/profile.js';
 import { median } from '../../src/bench/statistics.js';
-import { input } from '../../src/graph/graph.js';
-import { gemm, matMul } from '../../src/graph/ops/linalg.js';
-import { expandDefinitions } from '../../src/lowering/expand.js';
+import { input } from '../../src/compiler/graph/graph.js';
+import { gemm, matMul } from '../../src/compiler/graph/ops/linalg.js';
+import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { loadModelConfig } from '../../src/model/presets.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 

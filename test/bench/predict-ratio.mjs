@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { indexImageFolder } from '../../dist/data/image-folder.js';
+import { indexImageFolder } from '../../dist/data/sources/image-folder.js';
 import { ValidationLoader } from '../../dist/data/loader.js';
 import { imagenetDeviation, imagenetMean } from '../../dist/model/mae.js';
 

@@ -55,7 +55,7 @@ if (unknown.length > 0 || !Number.isInteger(repeats) || repeats < 1) {
 const isCuda = options.device.startsWith('cuda');
 const asked = positionals.length > 0 ? positionals : isCuda ? ['step'] : kinds;
 if (isCuda) {
-  const { queryCudaDriver } = await import('../../dist/runtime/cuda-driver.js');
+  const { queryCudaDriver } = await import('../../dist/runtime/cuda/driver.js');
   const driver = queryCudaDriver();
   if ('problem' in driver) {
     console.log(

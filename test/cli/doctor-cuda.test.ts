@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { cudaRows } from '../../src/cli/doctor-cuda.js';
-import type { CudaDriver } from '../../src/runtime/cuda-driver.js';
-import type { CudaLibraries } from '../../src/runtime/cuda-libraries.js';
+import type { CudaDriver } from '../../src/runtime/cuda/driver.js';
+import type { CudaLibraries } from '../../src/runtime/cuda/libraries.js';
 
 const problem = (name: string) => `${name}: cannot open shared object file: No such file or directory`;
 const found = (name: string) => ({ name, path: name });

@@ -4,7 +4,7 @@ import ort from 'onnxruntime-node';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
 import '../support/allclose.js';
-import { digest, readPthDigests, readTransformersGolden, weightsPath } from '../checkpoint/weight-goldens.js';
+import { digest, readPthDigests, readTransformersGolden, weightsPath } from '../weights/foreign/weight-goldens.js';
 import { mae, maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
   fileFolder,

@@ -25,7 +25,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeSampleImages } from '../../dist/data/sample-images.js';
+import { writeSampleImages } from '../../dist/data/pictures/sample-images.js';
 import { RandomStream } from '../../dist/util/random.js';
 
 const { values } = parseArgs({

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { afterAll, expect, test, vi } from 'vitest';
-import { withScratchFolder } from '../../src/cli/scratch-folder.js';
+import { withScratchFolder } from '../../src/util/scratch-folder.js';
 import { fileFolder } from '../support/cli-files.js';
 
 /** Writes files until that fails; says when there are some. */

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { queryCudaDriver } from '../../dist/runtime/cuda-driver.js';
+import { queryCudaDriver } from '../../dist/runtime/cuda/driver.js';
 import { tryProvider } from '../../dist/runtime/providers.js';
 import { CardSampler } from './card-sampler.mjs';
 

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import jpeg from 'jpeg-js';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type ImageFolder, indexImageFolder } from '../../src/data/image-folder.js';
+import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
 import {
   TrainLoader,
   type TrainLoaderOptions,

@@ -3,7 +3,7 @@
  * CUDA provider has a kernel for. The provider itself is asked: a model of one node either gets a session in which
  * nothing may run on the CPU, or not. No card is needed; `../support/fake-cuda` stands in for NVIDIA's libraries.
  *
- *   MAE_TEST_ONNXRUNTIME_GPU=<site-packages> npx vitest run test/runtime/cuda-provider.test.ts   (the same, as a test)
+ *   MAE_TEST_ONNXRUNTIME_GPU=<site-packages> npx vitest run test/runtime/cuda/provider.test.ts   (the same, as a test)
  *   MAE_ONNXRUNTIME_LIBRARY=<site-packages>/onnxruntime/capi LD_LIBRARY_PATH=<fakes> node make_cuda_kernels.mjs
  */
 import { writeFileSync } from 'node:fs';

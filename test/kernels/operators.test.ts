@@ -1,11 +1,11 @@
 /** The kernels, as ONNX Runtime calls them, against their definitions in ONNX's operators. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createNode, type Graph, input, producerOf, type Value } from '../../src/graph/graph.js';
-import { columnSums, fusedGemm, sumOfSquares } from '../../src/graph/ops/fused.js';
-import { attentionGrad, geluGrad, layerNormalizationGrad } from '../../src/graph/ops/gradient.js';
-import { attention, layerNormalization } from '../../src/graph/ops/normalization.js';
-import { kernelOps, type OwnOp } from '../../src/graph/own-ops.js';
-import { encodeModel } from '../../src/onnx/encode.js';
+import { createNode, type Graph, input, producerOf, type Value } from '../../src/compiler/graph/graph.js';
+import { columnSums, fusedGemm, sumOfSquares } from '../../src/compiler/graph/ops/fused.js';
+import { attentionGrad, geluGrad, layerNormalizationGrad } from '../../src/compiler/graph/ops/gradient.js';
+import { attention, layerNormalization } from '../../src/compiler/graph/ops/normalization.js';
+import { kernelOps, type OwnOp } from '../../src/compiler/graph/own-ops.js';
+import { encodeModel } from '../../src/compiler/onnx/encode.js';
 import { findKernels } from '../../src/runtime/kernels.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import type { Shape } from '../../src/util/shape.js';

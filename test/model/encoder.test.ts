@@ -2,10 +2,10 @@
 import ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encoderGraph, latentGraph, type Pool } from '../../src/artifact/graphs.js';
-import { expandDefinitions } from '../../src/lowering/expand.js';
+import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { patchCount } from '../../src/model/config.js';
 import { encoderParameters } from '../../src/model/parameters.js';
-import { encodeModel } from '../../src/onnx/encode.js';
+import { encodeModel } from '../../src/compiler/onnx/encode.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import '../support/allclose.js';
 import { goldenNumbers, maeGoldens, readMaeGolden } from '../support/mae-golden.js';

@@ -1,7 +1,7 @@
 /** The whole model against transformers' ViTMAE, in float64: `test/goldens/mae-small*`. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { evalGraph, trainingGraph } from '../../src/artifact/graphs.js';
-import { type Graph, input, type Value } from '../../src/graph/graph.js';
+import { type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
 import { keptCount, patchCount } from '../../src/model/config.js';
 import { forwardEncoder } from '../../src/model/mae.js';
 import { encoderParameters, maeParameters } from '../../src/model/parameters.js';

@@ -16,10 +16,10 @@ import { buildArtifacts } from '../../dist/artifact/build.js';
 import { evalModelFile } from '../../dist/artifact/manifest.js';
 import { buildOnnxRuntimeTraining } from '../../dist/artifact/onnxruntime-training/build.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
-import { learningRate } from '../../dist/optim/schedule.js';
+import { learningRate } from '../../dist/model/optim/schedule.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
-import { ModelState, sliceOf } from '../../dist/train/model-state.js';
-import { Trainer } from '../../dist/train/trainer.js';
+import { ModelState, sliceOf } from '../../dist/train/engine/model-state.js';
+import { Trainer } from '../../dist/train/engine/trainer.js';
 import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.mjs';
 
 const job = readJob();

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { cpuDevice, type Device, withoutPlace } from '../../src/runtime/device.js';
 import type { DeviceTensor } from '../../src/runtime/device-heap.js';
 import { Runtime } from '../../src/runtime/runtime.js';
-import { type Adapter, formatAdapter, preferredAdapter } from '../../src/runtime/webgpu-adapters.js';
+import { type Adapter, formatAdapter, preferredAdapter } from '../../src/runtime/webgpu/adapters.js';
 
 const memory = { name: 'Cpu', id: 0 };
 let runtime: Runtime | undefined;

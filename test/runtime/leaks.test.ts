@@ -2,10 +2,10 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { constant } from '../../src/graph/constant.js';
-import { input } from '../../src/graph/graph.js';
-import { add } from '../../src/graph/ops/elementwise.js';
-import { encodeModel } from '../../src/onnx/encode.js';
+import { constant } from '../../src/compiler/graph/constant.js';
+import { input } from '../../src/compiler/graph/graph.js';
+import { add } from '../../src/compiler/graph/ops/elementwise.js';
+import { encodeModel } from '../../src/compiler/onnx/encode.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 
 setFlagsFromString('--expose-gc');

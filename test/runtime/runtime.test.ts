@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import onnxProto from 'onnx-proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Graph, input, type Value } from '../../src/graph/graph.js';
-import { add, cast, mul, neg, shift, sub } from '../../src/graph/ops/elementwise.js';
-import { matMul } from '../../src/graph/ops/linalg.js';
-import { encodeModel } from '../../src/onnx/encode.js';
+import { type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
+import { add, cast, mul, neg, shift, sub } from '../../src/compiler/graph/ops/elementwise.js';
+import { matMul } from '../../src/compiler/graph/ops/linalg.js';
+import { encodeModel } from '../../src/compiler/onnx/encode.js';
 import { OnnxRuntimeError } from '../../src/runtime/api.js';
 import { float16Model } from '../../src/runtime/identity-model.js';
 import { Runtime } from '../../src/runtime/runtime.js';

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterAll } from 'vitest';
-import { writeSampleImages } from '../../src/data/sample-images.js';
+import { writeSampleImages } from '../../src/data/pictures/sample-images.js';
 import type { ModelConfig } from '../../src/model/config.js';
 
 /** 16 patches, 4 of them visible: a step takes milliseconds. */

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { neededLibraries } from '../../src/runtime/elf.js';
+import { neededLibraries } from '../../src/runtime/cuda/elf.js';
 import { findLibrary } from '../../src/runtime/library.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));

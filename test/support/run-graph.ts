@@ -1,7 +1,7 @@
-import { type DType, type Graph, input, type Value } from '../../src/graph/graph.js';
-import { scale } from '../../src/graph/ops/elementwise.js';
-import { expandDefinitions } from '../../src/lowering/expand.js';
-import { encodeModel } from '../../src/onnx/encode.js';
+import { type DType, type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
+import { scale } from '../../src/compiler/graph/ops/elementwise.js';
+import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
+import { encodeModel } from '../../src/compiler/onnx/encode.js';
 import type { Runtime } from '../../src/runtime/runtime.js';
 import type { Session } from '../../src/runtime/session.js';
 import type { HostArray, Tensor } from '../../src/runtime/tensor.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BadSteps } from '../../src/train/bad-steps.js';
 import { startOfRun } from '../../src/train/checkpointing.js';
-import { ModelState } from '../../src/train/model-state.js';
+import { ModelState } from '../../src/train/engine/model-state.js';
 import { RunCheckpoints } from '../../src/train/run-checkpoints.js';
 import { latestFolder, savedSteps } from '../support/cli-files.js';
 import { temporaryFolder, tinyArtifacts } from './support.js';

@@ -7,7 +7,7 @@ import type { Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
-import type { MicroBatch } from '../../src/train/trainer.js';
+import type { MicroBatch } from '../../src/train/engine/trainer.js';
 import { tinyModel } from '../support/cli-files.js';
 import { randomBytes, randomShuffle } from '../support/random.js';
 

@@ -1,11 +1,11 @@
-import { gradients } from '../../autodiff/gradients.js';
-import { scalarLike } from '../../graph/constant.js';
-import { type Graph, input, sequenceInput } from '../../graph/graph.js';
-import { adamWOptimizer, inPlaceAccumulator } from '../../graph/ops/microsoft.js';
+import { gradients } from '../../compiler/autodiff/gradients.js';
+import { scalarLike } from '../../compiler/graph/constant.js';
+import { type Graph, input, sequenceInput } from '../../compiler/graph/graph.js';
+import { adamWOptimizer, inPlaceAccumulator } from '../../compiler/graph/ops/microsoft.js';
 import type { ModelConfig } from '../../model/config.js';
 import { type MaeLossOptions, maeInputs, maeLoss } from '../../model/mae.js';
 import { maeParameters } from '../../model/parameters.js';
-import type { AdamWOptions } from '../../optim/adamw.js';
+import type { AdamWOptions } from '../../model/optim/adamw.js';
 import { gradientName, parameterInputs } from '../graphs.js';
 
 /**

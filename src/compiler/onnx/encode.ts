@@ -1,0 +1,194 @@
+import onnxProto from 'onnx-proto';
+import { checkGraph } from '../graph/check.js';
+import type { Attribute, DType, Graph, Node, Op, TensorData, Value } from '../graph/graph.js';
+import { nameValues } from '../graph/names.js';
+import { isMicrosoftOp } from '../graph/ops/microsoft.js';
+import { isOwnOp, neededOutputs } from '../graph/own-ops.js';
+import type { Shape } from '../../util/shape.js';
+
+const { onnx } = onnxProto;
+
+/** ONNX 1.15: Gelu came with opset 20, which wants IR version 9. Read by ONNX Runtime 1.17 and later. */
+export const opsetVersion = 20;
+const irVersion = 9;
+/** The domain of the operators of `src/kernels`, and that of ONNX Runtime. */
+const ownDomain = 'mae';
+const microsoftDomain = 'com.microsoft';
+
+const { DataType } = onnx.TensorProto;
+const elementType: Record<DType, number> = {
+  float32: DataType.FLOAT,
+  float16: DataType.FLOAT16,
+  bfloat16: DataType.BFLOAT16,
+  float64: DataType.DOUBLE,
+  int32: DataType.INT32,
+  int64: DataType.INT64,
+  uint8: DataType.UINT8,
+  bool: DataType.BOOL,
+};
+const floatAttributes = new Set(['alpha', 'beta', 'beta1', 'beta2', 'epsilon', 'scale', 'weight_decay']);
+
+export interface Initializer {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly data: Float32Array;
+}
+
+export interface EncodeOptions {
+  /** Written to the model's metadata_props. */
+  metadata?: Readonly<Record<string, string>>;
+  /** Graph inputs that are weights: they become initializers and are no inputs any more. */
+  initializers?: readonly Initializer[];
+  /** The name of a leading axis that may have any size when the model runs. */
+  batchAxis?: string;
+  /** Puts initializers into a file of their own: ONNX's external data, for models over protobuf's 2 GiB. */
+  externalData?: string;
+}
+
+/** The bytes of an ONNX model. Same graph, same bytes. */
+export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Array {
+  checkGraph(graph);
+  const { nodes, nameOf } = nameValues(graph);
+  const constants = new ConstantTable();
+  const weights = new Set(options.initializers?.map(({ name }) => name));
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs).concat(graph.outputs.map(({ value }) => value)));
+  const nodeProtos = nodes.map((node, index) => encodeNode(node, index, nameOf, constants, read));
+  const inputs = graph.inputs.filter((value) => !weights.has(nameOf(value)));
+  const domains = new Set(nodes.map(({ op }) => domainOf(op)));
+  const model: onnxProto.onnx.IModelProto = {
+    irVersion,
+    producerName: 'mae',
+    opsetImport: [
+      { domain: '', version: opsetVersion },
+      ...[ownDomain, microsoftDomain]
+        .filter((domain) => domains.has(domain))
+        .map((domain) => ({ domain, version: 1 })),
+    ],
+    metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
+    graph: {
+      name: graph.name,
+      input: inputs.map((value) => valueInfo(nameOf(value), value, options.batchAxis)),
+      output: graph.outputs.map(({ name, value }) => valueInfo(name, value, options.batchAxis)),
+      node: nodeProtos,
+      initializer: [...constants.protos, ...encodeInitializers(options)],
+    },
+  };
+  return onnx.ModelProto.encode(model).finish();
+}
+
+function encodeNode(
+  node: Node,
+  index: number,
+  nameOf: (value: Value) => string,
+  constants: ConstantTable,
+  read: ReadonlySet<Value | null>,
+): onnxProto.onnx.INodeProto {
+  const named = (value: Value | null): string => {
+    if (value === null) return '';
+    return value.source.kind === 'constant' ? constants.nameOf(value) : nameOf(value);
+  };
+  return {
+    name: `${node.op}_${index}`,
+    opType: operatorName(node),
+    domain: domainOf(node.op),
+    input: node.inputs.map(named),
+    output: outputsOf(node, nameOf, read),
+    attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(node.op, name, value)),
+  };
+}
+
+/**
+ * Our operators name the types of their tensors where one of them has 16 bits, for a custom operator has fixed types:
+ * FusedGemm_b_b takes a bfloat16 first factor and gives bfloat16. The letters of the inputs and of the outputs, b, h
+ * (float16) or f, end with the last that is not f.
+ */
+function operatorName({ op, inputs, outputs }: Node): string {
+  if (!isOwnOp(op)) return op;
+  const letters = (values: readonly (Value | null)[]) =>
+    values
+      .map((value) => (value?.type === 'bfloat16' ? 'b' : value?.type === 'float16' ? 'h' : 'f'))
+      .join('')
+      .replace(/f+$/, '');
+  const [taken, given] = [letters(inputs), letters(outputs)];
+  return taken === '' && given === '' ? op : `${op}_${taken}_${given}`;
+}
+
+/** The names of a node's outputs; ONNX leaves out an optional one by an empty name. */
+function outputsOf(
+  { op, outputs }: Node,
+  nameOf: (value: Value) => string,
+  read: ReadonlySet<Value | null>,
+): string[] {
+  const needed = isOwnOp(op) ? neededOutputs[op] : outputs.length;
+  return outputs.map((value, index) => (index < needed || read.has(value) ? nameOf(value) : ''));
+}
+
+function domainOf(op: Op): string {
+  if (isOwnOp(op)) return ownDomain;
+  return isMicrosoftOp(op) ? microsoftDomain : '';
+}
+
+function encodeAttribute(op: string, name: string, value: Attribute): onnxProto.onnx.IAttributeProto {
+  const { AttributeType } = onnx.AttributeProto;
+  if (op === 'Cast' && name === 'to')
+    return { name, type: AttributeType.INT, i: elementType[value as DType] };
+  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: Buffer.from(value) };
+  if (typeof value !== 'number') return { name, type: AttributeType.INTS, ints: [...value] };
+  return floatAttributes.has(name)
+    ? { name, type: AttributeType.FLOAT, f: value }
+    : { name, type: AttributeType.INT, i: value };
+}
+
+function valueInfo(name: string, value: Value, batchAxis?: string): onnxProto.onnx.IValueInfoProto {
+  const elemType = elementType[value.type];
+  if (value.sequence) return { name, type: { sequenceType: { elemType: { tensorType: { elemType } } } } };
+  const dim = value.shape.map((size, axis) =>
+    axis === 0 && batchAxis !== undefined ? { dimParam: batchAxis } : { dimValue: size },
+  );
+  return { name, type: { tensorType: { elemType, shape: { dim } } } };
+}
+
+function encodeInitializers({
+  initializers = [],
+  externalData,
+}: EncodeOptions): onnxProto.onnx.ITensorProto[] {
+  let offset = 0;
+  return initializers.map(({ name, shape, data }) => {
+    const tensor = { name, dataType: DataType.FLOAT, dims: [...shape] };
+    if (externalData === undefined) return { ...tensor, rawData: bytesOf(data) };
+    const place = { location: externalData, offset: String(offset), length: String(data.byteLength) };
+    offset += data.byteLength;
+    return {
+      ...tensor,
+      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+      externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
+    };
+  });
+}
+
+/** Constants become initializers, one for each distinct content. */
+class ConstantTable {
+  readonly protos: onnxProto.onnx.ITensorProto[] = [];
+  readonly #byContent = new Map<string, string>();
+  readonly #byValue = new Map<Value, string>();
+
+  nameOf(value: Value): string {
+    const known = this.#byValue.get(value);
+    if (known !== undefined) return known;
+    const { data } = value.source as { data: TensorData };
+    const raw = bytesOf(data);
+    const content = `${value.type}[${value.shape}]${Buffer.from(raw).toString('latin1')}`;
+    let name = this.#byContent.get(content);
+    if (name === undefined) {
+      name = `constant_${this.protos.length}`;
+      this.#byContent.set(content, name);
+      this.protos.push({ name, dataType: elementType[value.type], dims: [...value.shape], rawData: raw });
+    }
+    this.#byValue.set(value, name);
+    return name;
+  }
+}
+
+function bytesOf(data: TensorData): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}

@@ -1,0 +1,107 @@
+/**
+ * Images that belong to nobody, to try the program on: dead leaves, gradients and textures. Like photographs
+ * they have edges, occlusion and about the same energy at every scale, so that a model has something to learn.
+ *
+ * Every byte is a pure function of (seed, index) on every platform: besides + − × ÷ only sqrt and floor are
+ * used, which IEEE 754 rounds in one way, and the JPEGs are written by jpeg-js, which is JavaScript too.
+ */
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import jpeg from 'jpeg-js';
+import { codeOf, UserError } from '../../util/errors.js';
+import { RandomStream } from '../../util/random.js';
+import { clamp } from './canvas.js';
+import { deadLeaves, landscape, stillLife, texture } from './scenes.js';
+
+/** Image i is of kind i mod 3. A kind is also the name of its class folder. */
+export const sampleKinds = ['dead-leaves', 'gradients', 'textures'] as const;
+export type SampleKind = (typeof sampleKinds)[number];
+
+export interface SampleImagesOptions {
+  readonly count: number;
+  readonly seed?: number;
+  /** Pixels of the usual landscape image; some are portraits, squares or a quarter larger. */
+  readonly width?: number;
+  readonly height?: number;
+  /** JPEG quality, 1 to 100. */
+  readonly quality?: number;
+  readonly onProgress?: (done: number, count: number) => void;
+}
+
+/**
+ * Writes `<folder>/<kind>/<kind>-00001.jpg` … and returns the paths. Files that are there with the same bytes
+ * are left alone. UserError if the folder cannot be written.
+ */
+export async function writeSampleImages(
+  folder: string,
+  { count, seed = 0, width = 256, height = 192, quality = 90, onProgress }: SampleImagesOptions,
+): Promise<string[]> {
+  const paths: string[] = [];
+  for (let index = 0; index < count; index++) {
+    const size = sampleSize(seed, index, width, height);
+    const { data, kind } = renderSampleImage(seed, index, size.width, size.height);
+    const number = Math.floor(index / sampleKinds.length) + 1;
+    const name = `${kind}-${String(number).padStart(5, '0')}.jpg`;
+    const path = join(folder, kind, name);
+    const bytes = encodeJpeg(data, size.width, size.height, quality);
+    try {
+      const old = await readFile(path).catch(() => undefined);
+      if (old === undefined || !bytes.equals(old)) {
+        await mkdir(join(folder, kind), { recursive: true });
+        const beside = join(folder, kind, `.${name}.tmp`);
+        await writeFile(beside, bytes);
+        await rename(beside, path);
+      }
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === undefined) throw error;
+      throw new UserError(
+        `sample images: expected to write ${path}, got ${code}; choose a folder that can be written, ` +
+          'on a disk with some space',
+        { cause: error },
+      );
+    }
+    paths.push(path);
+    onProgress?.(index + 1, count);
+  }
+  return paths;
+}
+
+function sampleSize(seed: number, index: number, width: number, height: number) {
+  const random = new RandomStream(seed, 'sample', index, 1);
+  const shape = random.float();
+  if (shape < 0.2) return { width: height, height: width };
+  if (shape < 0.35) return { width: height, height };
+  if (shape < 0.5) return { width: Math.floor(width * 1.25), height: Math.floor(height * 1.25) };
+  return { width, height };
+}
+
+function encodeJpeg(rgb: Uint8Array, width: number, height: number, quality: number): Buffer {
+  const rgba = new Uint8Array(width * height * 4).fill(255);
+  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+    rgba[to] = rgb[from]!;
+    rgba[to + 1] = rgb[from + 1]!;
+    rgba[to + 2] = rgb[from + 2]!;
+  }
+  return jpeg.encode({ data: rgba, width, height }, quality).data;
+}
+
+/** The image (seed, index) at a given size: uint8 [height, width, 3]. */
+export function renderSampleImage(
+  seed: number,
+  index: number,
+  width: number,
+  height: number,
+): { data: Uint8Array; kind: SampleKind } {
+  const kind = sampleKinds[index % sampleKinds.length]!;
+  const random = new RandomStream(seed, 'sample', index);
+  const canvas = { width, height, pixels: new Float32Array(width * height * 3) };
+  if (kind === 'dead-leaves') deadLeaves(canvas, random);
+  else if (kind === 'textures') texture(canvas, random);
+  else if (random.float() < 0.5) landscape(canvas, random);
+  else stillLife(canvas, random);
+
+  const data = new Uint8Array(canvas.pixels.length);
+  for (let i = 0; i < data.length; i++) data[i] = Math.floor(255 * clamp(canvas.pixels[i]!) + 0.5);
+  return { data, kind };
+}

@@ -1,0 +1,131 @@
+import { type Artifacts, buildArtifacts } from '../artifact/build.js';
+import type { Manifest } from '../artifact/manifest.js';
+import { writeArtifacts } from '../artifact/write.js';
+import { imageSize, type ModelConfig } from '../model/config.js';
+import type { Device } from '../runtime/device.js';
+import { outOfMemory } from '../runtime/out-of-memory.js';
+import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
+import { ModelState } from '../train/engine/model-state.js';
+import type { PretrainOptions } from '../train/options.js';
+import type { Compute } from '../train/engine/compute.js';
+import { recordedBatch } from '../train/resume.js';
+import { Trainer } from '../train/engine/trainer.js';
+import { UserError } from '../util/errors.js';
+import { artifactOptions } from './artifact-options.js';
+import { estimateMemory, fittingBatchSize, formatGiB } from './memory-estimate.js';
+import { withScratchFolder } from '../util/scratch-folder.js';
+
+/** Left free: the estimate is none to the byte, and allocators lose a little between buffers. */
+const margin = 0.1;
+
+/**
+ * With `--auto-batch`, the options with the largest batch size that fits the device and divides the effective batch,
+ * and the accumIter that keeps it; else the options. A run that goes on keeps to its own division.
+ */
+export async function divideBatch(
+  options: PretrainOptions,
+  model: ModelConfig,
+  compute: Compute,
+  device: Device,
+): Promise<PretrainOptions> {
+  if (!options.autoBatch) return options;
+  const effective = options.batchSize * options.accumIter;
+  const recorded = await recordedBatch(options);
+  if (recorded !== undefined) {
+    // of another effective batch it is another run, which is told when the two are compared
+    return recorded.batchSize * recorded.accumIter === effective ? { ...options, ...recorded } : options;
+  }
+  const memory = device.readMemory();
+  if (memory === undefined) {
+    throw new UserError(
+      `--auto-batch: expected a device that tells how much memory it has, got --device ${device.name}; give --batch-size ` +
+        'and --accum-iter',
+    );
+  }
+  const build = (batchSize: number): Artifacts =>
+    buildArtifacts(
+      model,
+      artifactOptions({ ...options, batchSize, accumIter: effective / batchSize }, compute, device),
+    );
+  const batchSize = await largestBatch(effective, {
+    build,
+    estimate: (manifest) => estimateMemory(manifest, device),
+    usable: (1 - margin) * memory.usableBytes,
+    // the CPU's system promises more memory than there is and ends who uses it: there the estimate has to do
+    trial:
+      device.memory === undefined
+        ? undefined
+        : (artifacts) => trialStep(artifacts, { threads: options.threads, device }),
+  });
+  if (batchSize === undefined) {
+    const { totalBytes } = estimateMemory(build(1).manifest, device);
+    throw new UserError(
+      `--auto-batch: one image needs about ${formatGiB(totalBytes)}, and ${memory.owner} has ` +
+        `${formatGiB(memory.usableBytes)}; use a smaller --model${options.gradCheckpointing ? '' : ' or --grad-checkpointing'}`,
+    );
+  }
+  return { ...options, batchSize, accumIter: effective / batchSize };
+}
+
+export interface BatchSearch {
+  build(batchSize: number): Artifacts;
+  estimate(manifest: Manifest): ReturnType<typeof estimateMemory>;
+  readonly usable: number;
+  /** Really runs a step. What it throws where memory runs out counts as too large. */
+  readonly trial?: ((artifacts: Artifacts) => Promise<void>) | undefined;
+}
+
+/** The largest divisor of the effective batch that fits, by the estimate and then by a step; undefined if none does. */
+export async function largestBatch(
+  effective: number,
+  { build, estimate, usable, trial }: BatchSearch,
+): Promise<number | undefined> {
+  let largest = fittingBatchSize(estimate(build(effective).manifest), effective, usable);
+  for (const batchSize of divisorsDescending(effective)) {
+    if (batchSize > largest) continue;
+    const artifacts = build(batchSize);
+    if (estimate(artifacts.manifest).totalBytes > usable) continue;
+    try {
+      await trial?.(artifacts);
+      return batchSize;
+    } catch (error) {
+      if (outOfMemory(error) === undefined) throw error;
+      largest = Math.floor(batchSize / 2);
+    }
+  }
+  return undefined;
+}
+
+export function divisorsDescending(n: number): number[] {
+  const divisors: number[] = [];
+  for (let low = 1; low * low <= n; low++) {
+    if (n % low === 0) divisors.push(low, ...(low * low === n ? [] : [n / low]));
+  }
+  return divisors.sort((a, b) => b - a);
+}
+
+/** Forward, backward and optimizer once, on blank images. */
+async function trialStep(artifacts: Artifacts, runtimeOptions: RuntimeOptions): Promise<void> {
+  const { manifest } = artifacts;
+  const runtime = new Runtime(runtimeOptions);
+  try {
+    await withScratchFolder(async (folder) => {
+      writeArtifacts(artifacts, folder);
+      const state = new ModelState(manifest);
+      state.initialize(0);
+      const trainer = new Trainer(runtime, folder, state);
+      try {
+        const { height, width } = imageSize(manifest.model);
+        const { batchSize, patches } = manifest;
+        const images = new Uint8Array(batchSize * height * width * 3);
+        const idsShuffle = new BigInt64Array(batchSize * patches).map((_, i) => BigInt(i % patches));
+        await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
+        await trainer.update(1, { learningRate: 0, weightDecay: 0 });
+      } finally {
+        trainer.release();
+      }
+    });
+  } finally {
+    runtime.release();
+  }
+}

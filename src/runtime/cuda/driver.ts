@@ -1,0 +1,38 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export interface CudaCard {
+  readonly name: string;
+  /** Of its generation, such as 9.0 for Hopper. */
+  readonly computeCapability: number;
+  readonly memoryBytes: number;
+  /** With a context of the asking process's own in place, as a run has one. */
+  readonly freeBytes: number;
+}
+
+export interface CudaDriver {
+  /** The newest version of CUDA that the driver serves, such as 13.0. */
+  readonly cudaVersion: string;
+  readonly cards: readonly CudaCard[];
+}
+
+/**
+ * What NVIDIA's driver says of the cards, or why it does not, in its own words. It is asked in a process of its own,
+ * for a broken driver may end the process that asks.
+ */
+export function queryCudaDriver(): CudaDriver | { readonly problem: string } {
+  // from sources, tests ask the compiled one
+  const file = import.meta.url.endsWith('.ts')
+    ? '../../../dist/runtime/cuda/try-driver.js'
+    : './try-driver.js';
+  const script = fileURLToPath(new URL(file, import.meta.url));
+  const { status, signal, stdout, error } = spawnSync(process.execPath, [script], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  try {
+    return JSON.parse(stdout) as CudaDriver | { readonly problem: string };
+  } catch {
+    return { problem: error?.message ?? `the driver ended the process that asked (${signal ?? status})` };
+  }
+}

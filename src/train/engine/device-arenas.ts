@@ -1,0 +1,188 @@
+import type { ManifestParameter } from '../../artifact/manifest.js';
+import type { DeviceHeap, DeviceTensor } from '../../runtime/device-heap.js';
+import type { Runtime } from '../../runtime/runtime.js';
+import { alignedFloat32Array, type BoundTensor } from '../../runtime/tensor.js';
+import { type Shape, sizeOf } from '../../util/shape.js';
+import { type ModelState, sliceOf } from './model-state.js';
+
+/** What the optimizer changes in one run; each float32 [elements]. */
+export interface OptimizerPart {
+  readonly decays: boolean;
+  readonly param: BoundTensor;
+  readonly grad: BoundTensor;
+  readonly expAvg: BoundTensor;
+  readonly expAvgSq: BoundTensor;
+}
+
+/** One kind of numbers of all parameters. */
+interface Numbers {
+  /** Those from an offset on; in memory of one tensor each, only as many as that tensor has. */
+  at(offset: number, shape: Shape): BoundTensor;
+  /** Copies the host's numbers to the device, and back. */
+  upload(): void;
+  download(): void;
+}
+
+/**
+ * A model's parameters, gradients and moments in the memory that the device computes in, for a whole run: the host's
+ * arenas themselves, arenas of the device, or a buffer for each tensor. `ModelState` has their values at the start, and
+ * after each `download`.
+ */
+export class DeviceState {
+  readonly #runtime: Runtime;
+  readonly #state: ModelState;
+  readonly #tensors: BoundTensor[] = [];
+  readonly #parameters: Numbers;
+  readonly #gradients: Numbers;
+  readonly #expAvg: Numbers;
+  readonly #expAvgSq: Numbers;
+
+  constructor(runtime: Runtime, state: ModelState) {
+    this.#runtime = runtime;
+    this.#state = state;
+    const { trained, manifest } = state;
+    this.#parameters = this.#numbers(state.parameters, manifest.parameters);
+    // padding between tensors is updated with them: zeros stay zeros
+    this.#gradients = this.#numbers(alignedFloat32Array(manifest.arena.trained), trained);
+    this.#expAvg = this.#numbers(state.expAvg, trained);
+    this.#expAvgSq = this.#numbers(state.expAvgSq, trained);
+    for (const kind of [this.#parameters, this.#gradients, this.#expAvg, this.#expAvgSq]) kind.upload();
+  }
+
+  parameter({ offset, shape }: ManifestParameter): BoundTensor {
+    return this.#parameters.at(offset, shape);
+  }
+
+  gradient({ offset, shape }: ManifestParameter): BoundTensor {
+    return this.#gradients.at(offset, shape);
+  }
+
+  /** Zeros for all gradients. Only where the device has the host's memory: elsewhere the graph clears them. */
+  clearGradients(): void {
+    if (this.#gradients instanceof HostNumbers) this.#gradients.array.fill(0);
+  }
+
+  /**
+   * The parts of one optimizer run each. A kernel takes a whole group at once, standard operators so much that what
+   * they pass on stays in the cache; where there is no arena it is a tensor.
+   */
+  optimizerParts(hasKernel: boolean): OptimizerPart[] {
+    const part = (offset: number, end: number, decays: boolean): OptimizerPart => {
+      const shape = [end - offset];
+      return {
+        decays,
+        param: this.#parameters.at(offset, shape),
+        grad: this.#gradients.at(offset, shape),
+        expAvg: this.#expAvg.at(offset, shape),
+        expAvgSq: this.#expAvgSq.at(offset, shape),
+      };
+    };
+    const { device } = this.#runtime;
+    if (!device.hasArena) {
+      return this.#state.trained.map(({ offset, shape, group }) =>
+        part(offset, offset + sizeOf(shape), group === 'decayed'),
+      );
+    }
+    const { chunk, decayed, trained } = this.#state.manifest.arena;
+    const most = hasKernel ? trained : (device.optimizerElements ?? chunk);
+    const parts: OptimizerPart[] = [];
+    for (let start = 0, end = 0; start < trained; start = end) {
+      end = Math.min(start + most, start < decayed ? decayed : trained);
+      parts.push(part(start, end, start < decayed));
+    }
+    return parts;
+  }
+
+  /** Brings parameters and moments back into the host's arrays. */
+  download(): void {
+    for (const kind of [this.#parameters, this.#expAvg, this.#expAvgSq]) kind.download();
+  }
+
+  release(): void {
+    // views before the memory they look into
+    for (const tensor of this.#tensors.reverse()) tensor.release();
+    this.#tensors.length = 0;
+  }
+
+  #numbers(array: Float32Array, parameters: readonly ManifestParameter[]): Numbers {
+    const keep = <T extends BoundTensor>(tensor: T): T => {
+      this.#tensors.push(tensor);
+      return tensor;
+    };
+    const { heap, device } = this.#runtime;
+    if (heap === undefined) return new HostNumbers(this.#runtime, array, keep);
+    const pieces = device.hasArena
+      ? [{ offset: 0, values: array }]
+      : parameters.map((parameter) => ({ offset: parameter.offset, values: sliceOf(array, parameter) }));
+    return new DeviceNumbers(this.#runtime, heap, pieces, keep);
+  }
+}
+
+type Keep = <T extends BoundTensor>(tensor: T) => T;
+
+/** The host's array itself. */
+class HostNumbers implements Numbers {
+  readonly array: Float32Array;
+  readonly #runtime: Runtime;
+  readonly #keep: Keep;
+
+  constructor(runtime: Runtime, array: Float32Array, keep: Keep) {
+    this.#runtime = runtime;
+    this.array = array;
+    this.#keep = keep;
+  }
+
+  at(offset: number, shape: Shape): BoundTensor {
+    return this.#keep(this.#runtime.tensor(this.array.subarray(offset, offset + sizeOf(shape)), shape));
+  }
+
+  upload(): void {}
+  download(): void {}
+}
+
+/** Pieces of memory of the device: one for all, or one a parameter. */
+class DeviceNumbers implements Numbers {
+  readonly #runtime: Runtime;
+  readonly #heap: DeviceHeap;
+  readonly #pieces: readonly { offset: number; values: Float32Array; tensor: DeviceTensor }[];
+  readonly #keep: Keep;
+
+  constructor(
+    runtime: Runtime,
+    heap: DeviceHeap,
+    pieces: readonly { offset: number; values: Float32Array }[],
+    keep: Keep,
+  ) {
+    this.#runtime = runtime;
+    this.#heap = heap;
+    this.#keep = keep;
+    this.#pieces = pieces.map((piece) => ({ ...piece, tensor: keep(heap.allocate([piece.values.length])) }));
+  }
+
+  at(offset: number, shape: Shape): BoundTensor {
+    const piece = this.#pieces.find(
+      (each) => each.offset <= offset && offset < each.offset + each.values.length,
+    );
+    if (piece === undefined) throw new RangeError(`DeviceNumbers: expected an offset inside, got ${offset}`);
+    return this.#keep(this.#heap.view(piece.tensor, shape, offset - piece.offset));
+  }
+
+  upload(): void {
+    this.#copy((host, device) => this.#heap.copy(host, device));
+  }
+
+  download(): void {
+    this.#copy((host, device) => this.#heap.copy(device, host));
+  }
+
+  #copy(copy: (host: BoundTensor, device: BoundTensor) => void): void {
+    for (const { values, tensor } of this.#pieces) {
+      const host = this.#runtime.tensor(values, tensor.shape);
+      try {
+        copy(host, tensor);
+      } finally {
+        host.release();
+      }
+    }
+  }
+}

@@ -1,0 +1,297 @@
+/**
+ * A run directory:
+ *
+ *   config.json, log.jsonl, lock, artifacts/
+ *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json}
+ *   checkpoints/latest    one line: the name of the last whole checkpoint
+ *
+ * A step-<N> folder appears by one rename, when all of it is on the disk; what is not whole is called .tmp-….
+ */
+import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { codeOf, UserError } from '../../util/errors.js';
+import {
+  diskCodeOf,
+  explained,
+  folderBytes,
+  formatBytes,
+  freeBytes,
+  syncFilesOf,
+  syncFolder,
+  writeTextAtomically,
+} from './durable-files.js';
+
+/** The files of a checkpoint; one that has them all is whole. */
+export const checkpointFiles = {
+  model: 'model.safetensors',
+  optimizer: 'optimizer.safetensors',
+  state: 'state.json',
+} as const;
+
+export function runPaths(run: string) {
+  return {
+    config: join(run, 'config.json'),
+    log: join(run, 'log.jsonl'),
+    lock: join(run, 'lock'),
+    artifacts: join(run, 'artifacts'),
+    checkpoints: join(run, 'checkpoints'),
+    latest: join(run, 'checkpoints', 'latest'),
+  };
+}
+
+export interface Checkpoint {
+  readonly folder: string;
+  readonly step: number;
+}
+
+/**
+ * Saves step `step`: `write` puts the files into the folder it is given. When this returns the checkpoint is
+ * durable, `latest` names it, and of the steps up to it the newest `keep` are left. Later steps, of a run that
+ * was since resumed from before them, stay until they are written again. A failure leaves the older
+ * checkpoints as they were. Returns the folder of the new one.
+ *
+ * @param spared the folder of an older checkpoint that stays beside those
+ */
+export async function writeCheckpoint(
+  run: string,
+  step: number,
+  write: (folder: string) => Promise<void>,
+  keep: number,
+  spared?: string,
+): Promise<string> {
+  const { checkpoints, latest } = runPaths(run);
+  const name = `step-${step}`;
+  const before = await latestCheckpoint(run);
+  const temporary = join(checkpoints, `.tmp-${name}-${process.pid}`);
+  try {
+    await mkdir(checkpoints, { recursive: true });
+    await removeTemporaries(checkpoints); // those of killed processes may hold the space that is needed
+    await mkdir(temporary);
+    await write(temporary);
+    if (!(await isWhole(temporary))) {
+      throw new Error(`writeCheckpoint: ${Object.values(checkpointFiles).join(', ')} were not all written`);
+    }
+    await syncFilesOf(temporary);
+
+    const folder = join(checkpoints, name);
+    if (before?.folder === folder) await pointAtStandIn(checkpoints, name);
+    await removeFolder(checkpoints, name);
+    await rename(temporary, folder);
+    await syncFolder(checkpoints);
+    await writeTextAtomically(latest, `${name}\n`);
+    await removeOld(checkpoints, step, keep, spared);
+    return folder;
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => {});
+    const code = diskCodeOf(error);
+    throw code === undefined
+      ? explained(error, 'checkpoint', `to save ${name} in ${checkpoints}`)
+      : await diskError(checkpoints, name, before, code, error);
+  }
+}
+
+/**
+ * Makes `latest` name a second set of links to the files of a folder, while the folder itself is replaced:
+ * no file system can exchange two folders in a way that Node can ask for.
+ */
+async function pointAtStandIn(checkpoints: string, name: string): Promise<void> {
+  const standIn = `.replaced-${name}`;
+  await removeFolder(checkpoints, standIn);
+  const temporary = join(checkpoints, `.tmp-${standIn}-${process.pid}`);
+  await mkdir(temporary);
+  for (const file of Object.values(checkpointFiles)) {
+    const [from, to] = [join(checkpoints, name, file), join(temporary, file)];
+    await link(from, to).catch(() => copyFile(from, to)); // exFAT and some network disks have no links
+  }
+  await syncFilesOf(temporary);
+  await rename(temporary, join(checkpoints, standIn));
+  await syncFolder(checkpoints);
+  await writeTextAtomically(join(checkpoints, 'latest'), `${standIn}\n`);
+}
+
+/** Removes a folder so that no part of it is ever seen under its name. */
+async function removeFolder(checkpoints: string, name: string): Promise<void> {
+  const doomed = join(checkpoints, `.tmp-removed-${name}-${process.pid}`);
+  try {
+    await rename(join(checkpoints, name), doomed);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  await rm(doomed, { recursive: true, force: true });
+}
+
+async function removeTemporaries(checkpoints: string): Promise<void> {
+  for (const name of await readdir(checkpoints)) {
+    if (name.startsWith('.tmp-')) await rm(join(checkpoints, name), { recursive: true, force: true });
+  }
+}
+
+/** Makes `latest` name an older checkpoint of the run; later ones stay until they are written again. */
+export async function pointLatestAt(run: string, folder: string): Promise<void> {
+  const { checkpoints, latest } = runPaths(run);
+  if (resolve(dirname(folder)) === resolve(checkpoints))
+    await writeTextAtomically(latest, `${basename(folder)}\n`);
+}
+
+/** Leaves the newest `keep` checkpoints of the steps up to `step`, which `latest` names. */
+export function removeOldCheckpoints(run: string, step: number, keep: number): Promise<void> {
+  return removeOld(runPaths(run).checkpoints, step, keep);
+}
+
+/** Called when `latest` names step `step`. */
+async function removeOld(checkpoints: string, step: number, keep: number, spared?: string): Promise<void> {
+  const all = await checkpointNames(checkpoints);
+  const steps = all.filter((checkpoint) => !checkpoint.standIn && checkpoint.step <= step);
+  const old = steps.slice(Math.max(1, keep));
+  for (const { name } of [...old, ...all.filter(({ standIn }) => standIn)]) {
+    if (spared === undefined || name !== basename(spared)) await removeFolder(checkpoints, name);
+  }
+  await removeTemporaries(checkpoints);
+}
+
+async function diskError(
+  checkpoints: string,
+  name: string,
+  before: Checkpoint | undefined,
+  code: string,
+  error: unknown,
+): Promise<UserError> {
+  const free = await freeBytes(checkpoints);
+  const beforeBytes = before === undefined ? 0 : await folderBytes(before.folder);
+  let needed = 'room';
+  if (code === 'ENOSPC' && free !== undefined && free >= beforeBytes)
+    needed = `more than ${formatBytes(free)}`;
+  else if (before !== undefined)
+    needed = `about ${formatBytes(beforeBytes)} (as ${basename(before.folder)} has)`;
+  const remedy =
+    code === 'EIO'
+      ? 'the disk reports a fault: check it (dmesg) or move the run to another one'
+      : 'free some space or keep fewer checkpoints';
+  return new UserError(
+    `checkpoint: expected ${needed} for ${name} in ${checkpoints}, got ${code} ` +
+      `with ${free === undefined ? 'an unknown number of bytes' : formatBytes(free)} free; ${remedy}, ` +
+      (before === undefined ? 'then start again' : `then resume: ${basename(before.folder)} is still whole`),
+    { cause: error },
+  );
+}
+
+/** The checkpoint that `latest` names; if that is not whole, the newest that is; undefined if none is. */
+export async function latestCheckpoint(run: string): Promise<Checkpoint | undefined> {
+  const { checkpoints, latest } = runPaths(run);
+  try {
+    const candidates = await checkpointNames(checkpoints);
+    const named = (await readFile(latest, 'utf8').catch(() => '')).trim();
+    const first = candidates.find(({ name }) => name === named);
+    for (const { name, step } of first === undefined ? candidates : [first, ...candidates]) {
+      const folder = join(checkpoints, name);
+      if (await isWhole(folder)) return { folder, step };
+    }
+    return undefined;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw explained(error, 'checkpoint', `to find the latest one in ${checkpoints}`);
+  }
+}
+
+/** Names in the folder that are those of checkpoints, the newest first, stand-ins last. */
+async function checkpointNames(checkpoints: string) {
+  const found: { name: string; step: number; standIn: boolean }[] = [];
+  for (const name of await readdir(checkpoints)) {
+    const match = /^(\.replaced-)?step-(0|[1-9]\d{0,14})$/.exec(name);
+    if (match !== null) found.push({ name, step: Number(match[2]), standIn: match[1] !== undefined });
+  }
+  return found.sort((a, b) => Number(a.standIn) - Number(b.standIn) || b.step - a.step);
+}
+
+async function isWhole(folder: string): Promise<boolean> {
+  const files = Object.values(checkpointFiles).map((file) => isFile(join(folder, file)));
+  return (await Promise.all(files)).every(Boolean);
+}
+
+function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+export interface ResolvedCheckpoint {
+  readonly modelPath: string;
+  /** The checkpoint folder around the model, if it has the other files of one. */
+  readonly folder?: string;
+  readonly statePath?: string;
+  /** The run directory that it lies in. */
+  readonly runFolder?: string;
+  /** config.json of the run, or one that lies beside the model. */
+  readonly configPath?: string;
+}
+
+/** What transformers calls a model's file where it is not model.safetensors. */
+const transformersFiles = ['model.safetensors.index.json', 'pytorch_model.bin'] as const;
+
+/** Whether a name is that of a file of torch.save. */
+export function isPth(path: string): boolean {
+  return ['.pth', '.pt', '.bin'].some((ending) => path.endsWith(ending));
+}
+
+function isModelFile(path: string): boolean {
+  return path.endsWith('.safetensors') || path.endsWith('.safetensors.index.json') || isPth(path);
+}
+
+/**
+ * Finds the model in what a person may point at: a run directory (its latest checkpoint), its `checkpoints`
+ * folder or `latest` file, a checkpoint folder, a folder of transformers, a safetensors or a .pth file.
+ */
+export async function resolveCheckpoint(given: string): Promise<ResolvedCheckpoint> {
+  const path = resolve(given);
+  let isFolder: boolean;
+  try {
+    isFolder = (await stat(path)).isDirectory();
+  } catch (error) {
+    throw explained(
+      error,
+      'checkpoint',
+      `a run directory, checkpoint folder, .safetensors or .pth file at ${given}`,
+    );
+  }
+  if (!isFolder && isModelFile(path)) return surroundings(path);
+
+  const tried: string[] = [];
+  if (isFolder) {
+    const modelPath = join(path, checkpointFiles.model);
+    for (const name of [checkpointFiles.model, ...transformersFiles]) {
+      if (await isFile(join(path, name))) return surroundings(join(path, name));
+    }
+    tried.push(modelPath, join(path, 'checkpoints', 'latest'), join(path, 'checkpoints', 'step-*'));
+    const latest = await latestCheckpoint(path);
+    if (latest !== undefined) return surroundings(join(latest.folder, checkpointFiles.model));
+  }
+  const checkpoints = isFolder ? path : dirname(path);
+  if (basename(checkpoints) === 'checkpoints' && (isFolder || basename(path) === 'latest')) {
+    tried.push(join(checkpoints, 'latest'), join(checkpoints, 'step-*'));
+    const latest = await latestCheckpoint(dirname(checkpoints));
+    if (latest !== undefined) return surroundings(join(latest.folder, checkpointFiles.model));
+  }
+  const looked = tried.length === 0 ? 'a file of another kind' : `none of ${tried.join(', ')}`;
+  throw new UserError(
+    `checkpoint: expected a run directory, checkpoint folder, .safetensors or .pth file at ${given}, got ${looked}; ` +
+      'check the path, or train until a first checkpoint is saved',
+  );
+}
+
+async function surroundings(modelPath: string): Promise<ResolvedCheckpoint> {
+  const folder = dirname(modelPath);
+  const runFolder = basename(dirname(folder)) === 'checkpoints' ? dirname(dirname(folder)) : undefined;
+  const statePath = join(folder, checkpointFiles.state);
+  const configs = [join(folder, 'config.json')];
+  if (runFolder !== undefined) configs.unshift(runPaths(runFolder).config);
+  const found = await Promise.all(configs.map(isFile));
+  const configPath = configs[found.indexOf(true)];
+  return {
+    modelPath,
+    ...((await isFile(statePath)) && { folder, statePath }),
+    ...(runFolder !== undefined && { runFolder }),
+    ...(configPath !== undefined && { configPath }),
+  };
+}

@@ -1,0 +1,114 @@
+/** What is known of a model beside its tensors: by our own description, by transformers', or by their shapes. */
+import { readFile, stat } from 'node:fs/promises';
+import type { Manifest } from '../../artifact/manifest.js';
+import { explained } from '../checkpoint/durable-files.js';
+import type { WeightSource } from './open-weights.js';
+import { type ModelConfig, parseModelConfig } from '../../model/config.js';
+import { messageOf, UserError } from '../../util/errors.js';
+import { parseTransformersConfig } from './transformers-config.js';
+
+export interface ModelInfo {
+  readonly config: ModelConfig;
+  readonly maskRatio: number;
+  readonly normPixLoss: boolean;
+  /** Optimizer steps behind the weights; 0 where that is unknown. */
+  readonly step: number;
+  /** What a person should know of how the file was read; each a line. */
+  readonly notes: readonly string[];
+}
+
+/** The metadata of `model.safetensors`, so that the file alone is enough to use it. */
+export function modelMetadata(
+  { model, maskRatio, normPixLoss }: Pick<Manifest, 'model' | 'maskRatio' | 'normPixLoss'>,
+  step: number,
+): Record<string, string> {
+  return {
+    format: 'mae',
+    mask_ratio: String(maskRatio),
+    model: JSON.stringify(model),
+    norm_pix_loss: String(normPixLoss),
+    step: String(step),
+  };
+}
+
+/**
+ * What a file says of its model, or a config.json of transformers beside it; undefined where nobody says anything.
+ *
+ * @param isFolder whether a person named the folder: then its config.json has to fit.
+ */
+export async function describedModel(
+  source: WeightSource,
+  configPath: string | undefined,
+  isFolder: boolean,
+): Promise<ModelInfo | undefined> {
+  if (source.metadata['format'] === 'mae') return ownInfo(source);
+  if (configPath === undefined) return undefined;
+  const value = await readConfig(configPath);
+  const type = value?.['model_type'];
+  if (type === 'vit_mae') {
+    const info = parseTransformersConfig(value!, configPath);
+    const step = Number(source.metadata['mae.step'] ?? 0);
+    return { ...info, step: Number.isSafeInteger(step) && step >= 0 ? step : 0 };
+  }
+  if (isFolder && type !== undefined) {
+    throw new UserError(
+      `${configPath}: expected a model of the type vit_mae, got ${JSON.stringify(type)?.slice(0, 80)}; give the folder of a ViTMAE`,
+    );
+  }
+  return undefined;
+}
+
+function ownInfo({ metadata, path }: WeightSource): ModelInfo {
+  if (metadata['model'] === undefined) {
+    throw new UserError(
+      `checkpoint: expected ${path} to hold the description of its model, got a "format" alone; it is damaged`,
+    );
+  }
+  let model: unknown;
+  try {
+    model = JSON.parse(metadata['model']);
+  } catch (error) {
+    throw new UserError(`checkpoint: expected JSON in "model" of ${path}, got ${messageOf(error)}`);
+  }
+  const info = {
+    config: parseModelConfig(model, path),
+    maskRatio: Number(metadata['mask_ratio']),
+    normPixLoss: metadata['norm_pix_loss'] === 'true',
+    step: Number(metadata['step']),
+    notes: [],
+  };
+  if (!(info.maskRatio > 0 && info.maskRatio < 1) || !Number.isSafeInteger(info.step)) {
+    throw new UserError(
+      `checkpoint: expected mask_ratio and step in the description of ${path}; it is damaged`,
+    );
+  }
+  return info;
+}
+
+const largestConfigBytes = 2 ** 24;
+
+/** A config.json; undefined where it is JSON of another kind than an object. */
+async function readConfig(path: string): Promise<Record<string, unknown> | undefined> {
+  let text: string;
+  try {
+    const { size } = await stat(path);
+    if (size > largestConfigBytes) {
+      throw new UserError(
+        `${path}: expected the description of a model, got ${size} bytes; move it elsewhere`,
+      );
+    }
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw explained(error, 'checkpoint', `to read ${path}`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(
+      `${path}: expected JSON, got ${messageOf(error).slice(0, 100)}; repair it, or move it elsewhere`,
+    );
+  }
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject ? (value as Record<string, unknown>) : undefined;
+}

@@ -1,0 +1,118 @@
+/** config.json of transformers' ViTMAE: our sizes under its names. */
+import { imageSize, layerNormEps, type ModelConfig, parseModelConfig } from '../../model/config.js';
+import { UserError } from '../../util/errors.js';
+import type { ModelInfo } from './describe-model.js';
+
+/** What transformers' ViTMAEConfig has where the file says nothing. */
+const defaults: Readonly<Record<string, unknown>> = {
+  hidden_size: 768,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  intermediate_size: 3072,
+  hidden_act: 'gelu',
+  layer_norm_eps: 1e-12,
+  image_size: 224,
+  patch_size: 16,
+  num_channels: 3,
+  qkv_bias: true,
+  decoder_hidden_size: 512,
+  decoder_num_hidden_layers: 8,
+  decoder_num_attention_heads: 16,
+  decoder_intermediate_size: 2048,
+  mask_ratio: 0.75,
+  norm_pix_loss: false,
+};
+
+/** The model that a config.json of transformers describes; UserError where it is not one that is built here. */
+export function parseTransformersConfig(value: Readonly<Record<string, unknown>>, path: string): ModelInfo {
+  const field = (name: string): unknown => value[name] ?? defaults[name];
+  const number = (name: string): number => {
+    const found = field(name);
+    if (typeof found === 'number') return found;
+    throw new UserError(
+      `${path}: expected "${name}" to be a number, got ${JSON.stringify(found)}; repair it, or save the model again`,
+    );
+  };
+  for (const [name, wanted] of [
+    ['hidden_act', 'gelu'],
+    ['num_channels', 3],
+    ['qkv_bias', true],
+  ] as const) {
+    if (field(name) !== wanted) {
+      throw new UserError(
+        `${path}: expected "${name}" to be ${JSON.stringify(wanted)}, as in the paper, got ${JSON.stringify(field(name))}; ` +
+          'other models are not supported',
+      );
+    }
+  }
+  const mlpRatio = number('intermediate_size') / number('hidden_size');
+  const decoderRatio = number('decoder_intermediate_size') / number('decoder_hidden_size');
+  if (mlpRatio !== decoderRatio) {
+    throw new UserError(
+      `${path}: expected MLPs of the same ratio in encoder and decoder, got ${mlpRatio} and ${decoderRatio}; ` +
+        'other models are not supported',
+    );
+  }
+  const imageSides = field('image_size');
+  const patchSides = field('patch_size');
+  const isSquare = Array.isArray(patchSides) && patchSides.length === 2 && patchSides[0] === patchSides[1];
+  const fields = {
+    inputSize: imageSides,
+    patchSize: isSquare ? patchSides[0] : patchSides,
+    embedDim: field('hidden_size'),
+    depth: field('num_hidden_layers'),
+    numHeads: field('num_attention_heads'),
+    decoderEmbedDim: field('decoder_hidden_size'),
+    decoderDepth: field('decoder_num_hidden_layers'),
+    decoderNumHeads: field('decoder_num_attention_heads'),
+    mlpRatio,
+  };
+  const sizes = { ...fields, inputSize: singleSize(imageSides), layerNormEps: number('layer_norm_eps') };
+  const config = parseModelConfig(sizes, path);
+  const maskRatio = number('mask_ratio');
+  if (!(maskRatio > 0 && maskRatio < 1)) {
+    throw new UserError(
+      `${path}: expected "mask_ratio" between 0 and 1, got ${maskRatio}; repair it, or save the model again`,
+    );
+  }
+  return { config, maskRatio, normPixLoss: field('norm_pix_loss') === true, step: 0, notes: [] };
+}
+
+/** One number where both sides are the same. */
+function singleSize(size: unknown): unknown {
+  return Array.isArray(size) && size.length === 2 && size[0] === size[1] ? size[0] : size;
+}
+
+/** The config.json with which transformers builds the same model. */
+export function transformersConfig(info: ModelInfo, encoderOnly: boolean): Record<string, unknown> {
+  const { config, maskRatio, normPixLoss } = info;
+  const { height, width } = imageSize(config);
+  return {
+    architectures: [encoderOnly ? 'ViTMAEModel' : 'ViTMAEForPreTraining'],
+    attention_probs_dropout_prob: 0,
+    decoder_hidden_size: config.decoderEmbedDim,
+    decoder_intermediate_size: hiddenWidth(config, config.decoderEmbedDim),
+    decoder_num_attention_heads: config.decoderNumHeads,
+    decoder_num_hidden_layers: config.decoderDepth,
+    hidden_act: 'gelu',
+    hidden_dropout_prob: 0,
+    hidden_size: config.embedDim,
+    image_size: height === width ? height : [height, width],
+    initializer_range: 0.02,
+    intermediate_size: hiddenWidth(config, config.embedDim),
+    layer_norm_eps: layerNormEps(config),
+    mask_ratio: maskRatio,
+    model_type: 'vit_mae',
+    norm_pix_loss: normPixLoss,
+    num_attention_heads: config.numHeads,
+    num_channels: 3,
+    num_hidden_layers: config.depth,
+    patch_size: config.patchSize,
+    qkv_bias: true,
+    torch_dtype: 'float32',
+  };
+}
+
+function hiddenWidth({ mlpRatio }: ModelConfig, width: number): number {
+  return Math.round(mlpRatio * width);
+}
