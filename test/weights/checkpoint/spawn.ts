@@ -24,7 +24,7 @@ export function compileChildren(): string {
 }
 
 export function childScript(compiled: string): string {
-  return join(compiled, 'test/checkpoint/children.js');
+  return join(compiled, 'test/weights/checkpoint/children.js');
 }
 
 export function startChild(compiled: string, ...args: string[]): ChildProcess {
