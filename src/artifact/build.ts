@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
-import { maeParameters } from '../model/parameters.js';
+import { type Lowering, lowerGraph } from '../compiler/lowering/lower.js';
 import { encodeModel, opsetVersion } from '../compiler/onnx/encode.js';
+import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
 import { adamWDefaults, adamWGraph } from '../model/optim/adamw.js';
+import { maeParameters } from '../model/parameters.js';
 import { UserError } from '../util/errors.js';
 import { layOutArena } from './arena-layout.js';
 import { evalGraph, trainingGraph } from './graphs.js';
-import { type Lowering, lowerGraph } from '../compiler/lowering/lower.js';
 import {
   evalModelFile,
   type Manifest,

@@ -7,6 +7,7 @@ import { reduceMean } from '../compiler/graph/ops/reduction.js';
 import { type Block, checkpointBlocks } from '../compiler/lowering/checkpoint-blocks.js';
 import { recomputeActivations } from '../compiler/lowering/recompute.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
+import type { Parameters } from '../model/layers.js';
 import {
   type MaeLossOptions,
   type MaeOptions,
@@ -17,7 +18,6 @@ import {
   maeLoss,
 } from '../model/mae.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
-import type { Parameters } from '../model/layers.js';
 
 /** Parameters as graph inputs, in the order of the model. */
 export function parameterInputs(specs: readonly ParameterSpec[]): {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelConfig } from '../model/config.js';
-import type { ParameterGroup } from '../model/parameters.js';
 import type { AdamWOptions } from '../model/optim/adamw.js';
+import type { ParameterGroup } from '../model/parameters.js';
 import { messageOf, UserError } from '../util/errors.js';
 import type { Shape } from '../util/shape.js';
 

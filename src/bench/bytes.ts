@@ -1,4 +1,11 @@
-import { elementBytes, type Graph, type Node, nodesOf, type Op, type Value } from '../compiler/graph/graph.js';
+import {
+  elementBytes,
+  type Graph,
+  type Node,
+  nodesOf,
+  type Op,
+  type Value,
+} from '../compiler/graph/graph.js';
 import { sizeOf } from '../util/shape.js';
 
 /** What the nodes of one operator move, each by itself: every input read once, every output written once. */

@@ -1,5 +1,5 @@
-import { indexImageFolder } from '../data/sources/image-folder.js';
 import { TrainLoader } from '../data/loader.js';
+import { indexImageFolder } from '../data/sources/image-folder.js';
 import { addSeconds, noSeconds, type StageSeconds } from '../data/stage-seconds.js';
 
 export interface LoaderBenchmarkOptions {

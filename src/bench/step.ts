@@ -4,9 +4,9 @@ import { type ArtifactOptions, type Artifacts, buildArtifacts } from '../artifac
 import { trainingGraph } from '../artifact/graphs.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import type { ImageFolder } from '../data/sources/image-folder.js';
-import { TrainLoader } from '../data/loader.js';
 import { expandDefinitions } from '../compiler/lowering/expand.js';
+import { TrainLoader } from '../data/loader.js';
+import type { ImageFolder } from '../data/sources/image-folder.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
 import { ModelState } from '../train/engine/model-state.js';

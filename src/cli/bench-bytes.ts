@@ -1,12 +1,12 @@
 import type { Options } from 'yargs';
 import { checkedKeptCount, checkedPredictedCount } from '../artifact/build.js';
 import { trainingGraph } from '../artifact/graphs.js';
-import { lowerGraph } from '../compiler/lowering/lower.js';
 import { graphBytes } from '../bench/bytes.js';
+import { lowerGraph } from '../compiler/lowering/lower.js';
+import { version } from '../util/version.js';
 import { jsonFlag, type Row, report } from './bench-report.js';
 import { type Arguments, choice } from './flags.js';
 import { modelFlags, modelOf } from './model-flags.js';
-import { version } from '../util/version.js';
 
 export const options = {
   ...modelFlags,

@@ -3,21 +3,21 @@ import type { Options } from 'yargs';
 import type { OperatorTime } from '../bench/profile.js';
 import { median } from '../bench/statistics.js';
 import { benchmarkStep, type StepBenchmark, type StepTimes } from '../bench/step.js';
-import { type ImageFolder, indexImageFolder } from '../data/sources/image-folder.js';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
+import { type ImageFolder, indexImageFolder } from '../data/sources/image-folder.js';
+import { artifactOptions } from '../jobs/artifact-options.js';
+import { checkMemory, formatGiB } from '../jobs/memory-estimate.js';
+import { openImageFolder } from '../jobs/open-images.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
 import { type Compute, chooseCompute } from '../train/engine/compute.js';
 import { UserError } from '../util/errors.js';
-import { artifactOptions } from '../jobs/artifact-options.js';
+import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
-import { checkMemory, formatGiB } from '../jobs/memory-estimate.js';
 import { type Arguments, integer, text } from './flags.js';
-import { openImageFolder } from '../jobs/open-images.js';
 import { modelFlags, modelOf } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
-import { withScratchFolder } from '../util/scratch-folder.js';
 
 export const options = {
   ...modelFlags,

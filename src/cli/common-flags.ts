@@ -1,5 +1,5 @@
-import { pretrainDefaults } from '../train/options.js';
 import { precisions } from '../train/engine/compute.js';
+import { pretrainDefaults } from '../train/options.js';
 import { choice, integer, text } from './flags.js';
 
 /** Flags that several commands share. */

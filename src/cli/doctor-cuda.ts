@@ -1,3 +1,4 @@
+import { formatGiB } from '../jobs/memory-estimate.js';
 import { type CudaDriver, queryCudaDriver } from '../runtime/cuda/driver.js';
 import {
   type CudaLibraries,
@@ -6,7 +7,6 @@ import {
   libraryRemedy,
 } from '../runtime/cuda/libraries.js';
 import { libraryVariable } from '../runtime/library.js';
-import { formatGiB } from '../jobs/memory-estimate.js';
 
 /** What `mae doctor` says of CUDA: what was found and where, and what to do, as rows of a name and a value. */
 export function cudaRows(

@@ -4,6 +4,7 @@ import { arch, availableParallelism, cpus, platform } from 'node:os';
 import type { Options } from 'yargs';
 import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
+import { formatGiB } from '../jobs/memory-estimate.js';
 import { OnnxRuntimeApi } from '../runtime/api.js';
 import { withoutPlace } from '../runtime/device.js';
 import { hostMemory } from '../runtime/device-memory.js';
@@ -11,10 +12,9 @@ import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
 import { messageOf } from '../util/errors.js';
+import { version } from '../util/version.js';
 import { cudaRows } from './doctor-cuda.js';
 import { webgpuRows } from './doctor-webgpu.js';
-import { formatGiB } from '../jobs/memory-estimate.js';
-import { version } from '../util/version.js';
 
 export const options = {} as const satisfies Record<string, Options>;
 

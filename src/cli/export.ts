@@ -1,18 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Options } from 'yargs';
+import { layerNormEps } from '../model/config.js';
+import { layerNormEpsilon } from '../model/layers.js';
+import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
 import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
-import { toTransformersNames } from '../weights/foreign/tensor-names.js';
-import { layerNormEps } from '../model/config.js';
-import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
-import { layerNormEpsilon } from '../model/layers.js';
 import { modelMetadata } from '../weights/foreign/describe-model.js';
+import { toTransformersNames } from '../weights/foreign/tensor-names.js';
+import { timmConfig } from '../weights/foreign/timm-config.js';
 import { transformersConfig } from '../weights/foreign/transformers-config.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkpointFlag, outputFlag } from './common-flags.js';
 import { type Arguments, text } from './flags.js';
-import { timmConfig } from '../weights/foreign/timm-config.js';
 
 export const options = {
   checkpoint: checkpointFlag,

@@ -1,25 +1,31 @@
 import { buildArtifacts } from '../artifact/build.js';
 import { writeArtifacts } from '../artifact/write.js';
-import { runPaths } from '../weights/checkpoint/run-directory.js';
-import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
+import { artifactOptions } from '../jobs/artifact-options.js';
+import { divideBatch } from '../jobs/auto-batch.js';
+import {
+  checkMemory,
+  estimateMemory,
+  explainOutOfMemory,
+  formatGiB,
+  parameterCount,
+} from '../jobs/memory-estimate.js';
+import { openImageFolder } from '../jobs/open-images.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../model/optim/schedule.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
-import type { PretrainOptions } from '../train/options.js';
-import { planRun } from '../train/plan.js';
 import { chooseCompute } from '../train/engine/compute.js';
 import { type PretrainResult, pretrain } from '../train/loop.js';
-import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
-import { artifactOptions } from '../jobs/artifact-options.js';
-import { divideBatch } from '../jobs/auto-batch.js';
 import { ConsoleReporter } from '../train/observers/console.js';
-import { checkMemory, estimateMemory, explainOutOfMemory, formatGiB, parameterCount } from '../jobs/memory-estimate.js';
-import { openImageFolder } from '../jobs/open-images.js';
+import type { PretrainOptions } from '../train/options.js';
+import { planRun } from '../train/plan.js';
+import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
+import { version } from '../util/version.js';
+import { runPaths } from '../weights/checkpoint/run-directory.js';
+import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
 import { modelOf } from './model-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
 import { StopSignal } from './stop-signal.js';
-import { version } from '../util/version.js';
 
 export const options = pretrainFlags;
 

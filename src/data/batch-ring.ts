@@ -1,8 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../util/errors.js';
-import type { SharedFolder } from './sources/image-folder.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
 import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
+import type { SharedFolder } from './sources/image-folder.js';
 import { addSeconds, noSeconds, type StageSeconds } from './stage-seconds.js';
 
 export interface BatchRingOptions extends Omit<FillSetup, 'images' | 'idsShuffle' | 'folder'> {

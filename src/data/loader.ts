@@ -1,8 +1,8 @@
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
-import type { ImageFolder } from './sources/image-folder.js';
 import type { SkippedImage } from './row-filler.js';
+import type { ImageFolder } from './sources/image-folder.js';
 import type { StageSeconds } from './stage-seconds.js';
 
 export type { SkippedImage } from './row-filler.js';

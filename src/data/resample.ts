@@ -122,7 +122,9 @@ let compiled: object | undefined;
 /** Kernels with a memory of their own. */
 function instantiate(): Kernels {
   // the compiled file also when this one is run from its TypeScript source
-  const path = import.meta.url.endsWith('.ts') ? '../../dist/data/wasm/resample.wasm' : './wasm/resample.wasm';
+  const path = import.meta.url.endsWith('.ts')
+    ? '../../dist/data/wasm/resample.wasm'
+    : './wasm/resample.wasm';
   compiled ??= new WebAssembly.Module(readFileSync(new URL(path, import.meta.url)));
   return new WebAssembly.Instance(compiled).exports as Kernels;
 }

@@ -4,9 +4,9 @@ import { RandomStream } from '../util/random.js';
 import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
 import { ImageError, type Region, type Size } from './decode/pixels.js';
-import { ImageFolder, type SharedFolder } from './sources/image-folder.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
 import { BicubicResampler } from './resample.js';
+import { ImageFolder, type SharedFolder } from './sources/image-folder.js';
 import { StageClock, type StageSeconds } from './stage-seconds.js';
 
 /** An image that could not be read. */

@@ -5,15 +5,15 @@ import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Device } from '../runtime/device.js';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
-import { ModelState } from '../train/engine/model-state.js';
-import type { PretrainOptions } from '../train/options.js';
 import type { Compute } from '../train/engine/compute.js';
-import { recordedBatch } from '../train/resume.js';
+import { ModelState } from '../train/engine/model-state.js';
 import { Trainer } from '../train/engine/trainer.js';
+import type { PretrainOptions } from '../train/options.js';
+import { recordedBatch } from '../train/resume.js';
 import { UserError } from '../util/errors.js';
+import { withScratchFolder } from '../util/scratch-folder.js';
 import { artifactOptions } from './artifact-options.js';
 import { estimateMemory, fittingBatchSize, formatGiB } from './memory-estimate.js';
-import { withScratchFolder } from '../util/scratch-folder.js';
 
 /** Left free: the estimate is none to the byte, and allocators lose a little between buffers. */
 const margin = 0.1;

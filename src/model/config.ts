@@ -1,5 +1,5 @@
-import { layerNormEpsilon } from './layers.js';
 import { UserError } from '../util/errors.js';
+import { layerNormEpsilon } from './layers.js';
 
 /** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */
 export interface ModelConfig {

@@ -11,15 +11,8 @@ import { input, type Value } from '../compiler/graph/graph.js';
 import { add, cast, div, mul, scale, shift, sqrt, square, sub } from '../compiler/graph/ops/elementwise.js';
 import { concat, expand, gather, pad, reshape, slice, transpose } from '../compiler/graph/ops/movement.js';
 import { reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
-import {
-  type BlockOptions,
-  block,
-  layerNorm,
-  linear,
-  type Parameters,
-  type TokenRange,
-} from './layers.js';
 import { imageSize, type ModelConfig, patchCount } from './config.js';
+import { type BlockOptions, block, layerNorm, linear, type Parameters, type TokenRange } from './layers.js';
 
 /** Mean and deviation of ImageNet's RGB in [0, 1], by which every published MAE normalises its input. */
 export const imagenetMean = [0.485, 0.456, 0.406] as const;

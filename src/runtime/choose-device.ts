@@ -1,6 +1,6 @@
 import { UserError } from '../util/errors.js';
-import { parseCudaDevice } from './cuda/provider.js';
 import { queryCudaDriver } from './cuda/driver.js';
+import { parseCudaDevice } from './cuda/provider.js';
 import {
   cpuDevice,
   cudaDevice,

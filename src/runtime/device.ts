@@ -1,8 +1,8 @@
 import { tmpdir } from 'node:os';
 import { messageOf, UserError } from '../util/errors.js';
 import type { OnnxRuntimeApi, Pointer } from './api.js';
-import { cudaProvider } from './cuda/provider.js';
 import type { CudaCard } from './cuda/driver.js';
+import { cudaProvider } from './cuda/provider.js';
 import {
   cardMemory,
   cardOverhead,

@@ -4,8 +4,8 @@
  */
 import { messageOf } from '../util/errors.js';
 import { OnnxRuntimeApi } from './api.js';
-import { cudaProvider } from './cuda/provider.js';
 import { explainCudaError } from './cuda/errors.js';
+import { cudaProvider } from './cuda/provider.js';
 import { webgpuDevice } from './device.js';
 import { float16Model, identityModel } from './identity-model.js';
 import { findLibrary } from './library.js';

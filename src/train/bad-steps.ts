@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 import { UserError } from '../util/errors.js';
+import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 
 /** A step whose loss or gradient norm is no finite number. */
 export interface BadStep {

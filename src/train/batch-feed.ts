@@ -1,6 +1,6 @@
 import type { Batch, TrainLoader } from '../data/loader.js';
-import type { Meter } from './meter.js';
 import type { Trainer } from './engine/trainer.js';
+import type { Meter } from './meter.js';
 
 /** The batches of a loader in their order, the next one on its way to the device while one is computed. */
 export class BatchFeed {

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import type { ManifestParameter } from '../artifact/manifest.js';
+import { UserError } from '../util/errors.js';
 import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
 import { readTensorInto, type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { readState, type State, writeState } from '../weights/checkpoint/state.js';
-import { UserError } from '../util/errors.js';
-import { isLossScale, type LossScale } from './loss-scale.js';
 import { modelMetadata } from '../weights/foreign/describe-model.js';
-import { type ModelState, sliceOf } from './engine/model-state.js';
 import { checkParameters, withSafetensors } from '../weights/foreign/weights.js';
+import { type ModelState, sliceOf } from './engine/model-state.js';
+import { isLossScale, type LossScale } from './loss-scale.js';
 
 /** Where a run is, beside its tensors. */
 export interface RunState extends State {

@@ -1,29 +1,29 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { evalModelFile, type Manifest } from '../artifact/manifest.js';
-import { runPaths } from '../weights/checkpoint/run-directory.js';
-import type { ImageFolder } from '../data/sources/image-folder.js';
 import { type Batch, type SkippedImage, TrainLoader } from '../data/loader.js';
+import type { ImageFolder } from '../data/sources/image-folder.js';
 import { imageSize } from '../model/config.js';
 import { learningRate } from '../model/optim/schedule.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { UserError } from '../util/errors.js';
+import { runPaths } from '../weights/checkpoint/run-directory.js';
+import { loadInitialWeights } from '../weights/foreign/weights.js';
 import { type BadStep, BadSteps } from './bad-steps.js';
 import { BatchFeed } from './batch-feed.js';
 import { loadCheckpoint, type RunState, startOfRun } from './checkpointing.js';
+import type { Compute } from './engine/compute.js';
 import { Evaluator } from './engine/evaluator.js';
+import { ModelState, sliceOf } from './engine/model-state.js';
+import { Trainer } from './engine/trainer.js';
 import { firstLossScale } from './loss-scale.js';
 import { Meter } from './meter.js';
-import { ModelState, sliceOf } from './engine/model-state.js';
+import { RunLog, type TrainLine, trimLog } from './observers/jsonl.js';
 import type { PretrainOptions } from './options.js';
 import type { Plan } from './plan.js';
-import type { Compute } from './engine/compute.js';
 import { RunCheckpoints } from './run-checkpoints.js';
-import { RunLog, type TrainLine, trimLog } from './observers/jsonl.js';
 import { takeStep } from './step.js';
-import { Trainer } from './engine/trainer.js';
 import { validate } from './validate.js';
-import { loadInitialWeights } from '../weights/foreign/weights.js';
 
 /** What a run needs that is made before it starts. */
 export interface PretrainInputs {

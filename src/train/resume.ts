@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
-import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
 import type { ModelConfig } from '../model/config.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
-import type { PretrainOptions } from './options.js';
+import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
+import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
 import { logHasSteps } from './observers/jsonl.js';
+import type { PretrainOptions } from './options.js';
 
 /** `config.json` of a run: every resolved option and version. */
 export interface RunConfig {

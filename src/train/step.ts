@@ -1,9 +1,9 @@
 import type { Batch } from '../data/loader.js';
 import type { BatchFeed } from './batch-feed.js';
 import type { RunState } from './checkpointing.js';
+import type { Trainer } from './engine/trainer.js';
 import { afterGoodStep, afterOverflow, judgeStep, type StepOutcome } from './loss-scale.js';
 import type { PretrainOptions } from './options.js';
-import type { Trainer } from './engine/trainer.js';
 
 /** What a step needs of a run. */
 export interface StepParts {

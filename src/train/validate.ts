@@ -1,5 +1,5 @@
-import type { ImageFolder } from '../data/sources/image-folder.js';
 import { ValidationLoader } from '../data/loader.js';
+import type { ImageFolder } from '../data/sources/image-folder.js';
 import { imageSize } from '../model/config.js';
 import type { Evaluator } from './engine/evaluator.js';
 import type { ModelState } from './engine/model-state.js';

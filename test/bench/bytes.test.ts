@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { trainingGraph } from '../../src/artifact/graphs.js';
-import { lowerGraph } from '../../src/compiler/lowering/lower.js';
 import { graphBytes } from '../../src/bench/bytes.js';
 import { type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
 import { add, square } from '../../src/compiler/graph/ops/elementwise.js';
@@ -8,6 +7,7 @@ import { geluGrad, layerNormalizationGrad } from '../../src/compiler/graph/ops/g
 import { matMul } from '../../src/compiler/graph/ops/linalg.js';
 import { reshape, slice } from '../../src/compiler/graph/ops/movement.js';
 import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
+import { lowerGraph } from '../../src/compiler/lowering/lower.js';
 import { loadModelConfig } from '../../src/model/presets.js';
 
 const value = (name: string, ...shape: number[]) => input(name, 'float32', shape);

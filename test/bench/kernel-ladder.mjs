@@ -15,8 +15,8 @@ import { optimizerModelFile, trainingModelFile } from '../../dist/artifact/manif
 import { writeArtifacts } from '../../dist/artifact/write.js';
 import { expandDefinitions } from '../../dist/compiler/lowering/expand.js';
 import { fuseForKernels } from '../../dist/compiler/lowering/fuse.js';
-import { loadModelConfig } from '../../dist/model/presets.js';
 import { encodeModel } from '../../dist/compiler/onnx/encode.js';
+import { loadModelConfig } from '../../dist/model/presets.js';
 import { findKernels } from '../../dist/runtime/kernels.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 import { ModelState } from '../../dist/train/engine/model-state.js';

@@ -20,8 +20,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { indexImageFolder } from '../../dist/data/sources/image-folder.js';
 import { ValidationLoader } from '../../dist/data/loader.js';
+import { indexImageFolder } from '../../dist/data/sources/image-folder.js';
 import { imagenetDeviation, imagenetMean } from '../../dist/model/mae.js';
 
 const { values: options, positionals: runs } = parseArgs({

@@ -4,7 +4,6 @@ import ort from 'onnxruntime-node';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
 import '../support/allclose.js';
-import { digest, readPthDigests, readTransformersGolden, weightsPath } from '../weights/foreign/weight-goldens.js';
 import { mae, maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
   fileFolder,
@@ -18,6 +17,12 @@ import {
   writeImages,
   writeModel,
 } from '../support/cli-files.js';
+import {
+  digest,
+  readPthDigests,
+  readTransformersGolden,
+  weightsPath,
+} from '../weights/foreign/weight-goldens.js';
 
 const folder = fileFolder();
 const images = join(folder, 'images');

@@ -6,13 +6,13 @@ import { promisify } from 'node:util';
 import type { Worker } from 'node:worker_threads';
 import jpeg from 'jpeg-js';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
 import {
   TrainLoader,
   type TrainLoaderOptions,
   ValidationLoader,
   type ValidationLoaderOptions,
 } from '../../src/data/loader.js';
+import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
 import { UserError } from '../../src/util/errors.js';
 import { RandomStream } from '../../src/util/random.js';
 import { golden, temporaryFolder } from './support.js';

@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encoderGraph, latentGraph, trainingGraph } from '../../src/artifact/graphs.js';
-import { checkModelConfig, imageSize, type ModelConfig, parseModelConfig } from '../../src/model/config.js';
 import { patchifyPixels, unpatchifyPixels } from '../../src/data/pictures/pixels.js';
+import { checkModelConfig, imageSize, type ModelConfig, parseModelConfig } from '../../src/model/config.js';
 import { sinCosPositions } from '../../src/model/positions.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { relativeError } from '../support/allclose.js';

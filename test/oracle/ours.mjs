@@ -1,7 +1,7 @@
 /** What the scripts of this folder share: the job they are given, safetensors, one run of one of our graphs. */
 import { readFileSync } from 'node:fs';
-import { openSafetensors, readTensor, writeSafetensors } from '../../dist/weights/checkpoint/safetensors.js';
 import { sizeOf } from '../../dist/util/shape.js';
+import { openSafetensors, readTensor, writeSafetensors } from '../../dist/weights/checkpoint/safetensors.js';
 
 /** The JSON file that the command line names. */
 export function readJob() {

@@ -17,13 +17,13 @@ import { evalModelFile, trainingModelFile } from '../../dist/artifact/manifest.j
 import { writeArtifacts } from '../../dist/artifact/write.js';
 import { input } from '../../dist/compiler/graph/graph.js';
 import { expandDefinitions } from '../../dist/compiler/lowering/expand.js';
-import { maeInputs, maeLoss } from '../../dist/model/mae.js';
 import { encodeModel } from '../../dist/compiler/onnx/encode.js';
+import { maeInputs, maeLoss } from '../../dist/model/mae.js';
 import { learningRate } from '../../dist/model/optim/schedule.js';
 import { cpuDevice } from '../../dist/runtime/device.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
-import { ModelState, sliceOf } from '../../dist/train/engine/model-state.js';
 import { chooseCompute } from '../../dist/train/engine/compute.js';
+import { ModelState, sliceOf } from '../../dist/train/engine/model-state.js';
 import { Trainer } from '../../dist/train/engine/trainer.js';
 import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.mjs';
 

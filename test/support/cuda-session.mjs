@@ -16,8 +16,8 @@ import { cudaProvider, withCudaOptions } from '../../dist/runtime/cuda/provider.
 import { cudaDevice } from '../../dist/runtime/device.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 import { ModelState } from '../../dist/train/engine/model-state.js';
-import { pretrainDefaults } from '../../dist/train/options.js';
 import { Trainer } from '../../dist/train/engine/trainer.js';
+import { pretrainDefaults } from '../../dist/train/options.js';
 
 const ask = JSON.parse(process.argv[2]);
 const { model = 'mae_vit_nano_patch8_64', batchSize = 2, steps = 2, deviceId = 0, memoryLimit } = ask;

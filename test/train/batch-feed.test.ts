@@ -3,16 +3,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
 import { TrainLoader } from '../../src/data/loader.js';
 import { writeSampleImages } from '../../src/data/pictures/sample-images.js';
+import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
 import { imageSize } from '../../src/model/config.js';
 import { cpuDevice, type Device } from '../../src/runtime/device.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { BatchFeed } from '../../src/train/batch-feed.js';
-import { Meter } from '../../src/train/meter.js';
 import { ModelState } from '../../src/train/engine/model-state.js';
 import { Trainer } from '../../src/train/engine/trainer.js';
+import { Meter } from '../../src/train/meter.js';
 import { tinyArtifacts } from './support.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-batch-feed-'));

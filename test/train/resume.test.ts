@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { RunLog } from '../../src/train/observers/jsonl.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { describeRun, findResume, type RunConfig, writeRunConfig } from '../../src/train/resume.js';
-import { RunLog } from '../../src/train/observers/jsonl.js';
 import { UserError } from '../../src/util/errors.js';
 import { tinyModel } from '../support/cli-files.js';
 import { optionsOf, temporaryFolder } from './support.js';

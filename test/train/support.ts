@@ -5,9 +5,9 @@ import { onTestFinished } from 'vitest';
 import { type ArtifactOptions, buildArtifacts } from '../../src/artifact/build.js';
 import type { Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
+import type { MicroBatch } from '../../src/train/engine/trainer.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
-import type { MicroBatch } from '../../src/train/engine/trainer.js';
 import { tinyModel } from '../support/cli-files.js';
 import { randomBytes, randomShuffle } from '../support/random.js';
 

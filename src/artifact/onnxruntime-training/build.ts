@@ -1,9 +1,9 @@
 import { expandDefinitions } from '../../compiler/lowering/expand.js';
+import { encodeModel } from '../../compiler/onnx/encode.js';
 import type { ModelConfig } from '../../model/config.js';
 import { initialize } from '../../model/initialize.js';
-import { maeParameters } from '../../model/parameters.js';
-import { encodeModel } from '../../compiler/onnx/encode.js';
 import { adamWDefaults } from '../../model/optim/adamw.js';
+import { maeParameters } from '../../model/parameters.js';
 import { sizeOf } from '../../util/shape.js';
 import { checkedKeptCount, checkedPredictedCount } from '../build.js';
 import { evalGraph } from '../graphs.js';

@@ -4,8 +4,8 @@ import { type Graph, input, sequenceInput } from '../../compiler/graph/graph.js'
 import { adamWOptimizer, inPlaceAccumulator } from '../../compiler/graph/ops/microsoft.js';
 import type { ModelConfig } from '../../model/config.js';
 import { type MaeLossOptions, maeInputs, maeLoss } from '../../model/mae.js';
-import { maeParameters } from '../../model/parameters.js';
 import type { AdamWOptions } from '../../model/optim/adamw.js';
+import { maeParameters } from '../../model/parameters.js';
 import { gradientName, parameterInputs } from '../graphs.js';
 
 /**

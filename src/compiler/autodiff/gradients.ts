@@ -1,9 +1,9 @@
+import { type Shape, sameShape } from '../../util/shape.js';
 import { type Node, nodesOf, type Op, producerOf, type Value } from '../graph/graph.js';
 import { add } from '../graph/ops/elementwise.js';
 import { gemm } from '../graph/ops/linalg.js';
 import { reshape } from '../graph/ops/movement.js';
 import { reduceSum } from '../graph/ops/reduction.js';
-import { type Shape, sameShape } from '../../util/shape.js';
 import type { Rules } from './rule.js';
 import { elementwiseRules } from './rules/elementwise.js';
 import { fusedRules } from './rules/fused.js';

@@ -1,8 +1,8 @@
+import { sameShape } from '../../util/shape.js';
 import { createNode, type Graph, type Node, nodesOf, producerOf, type Value } from '../graph/graph.js';
 import { columnSums, fusedGemm } from '../graph/ops/fused.js';
 import { reshape } from '../graph/ops/movement.js';
 import { isColumnSum } from '../graph/ops/reduction.js';
-import { sameShape } from '../../util/shape.js';
 
 export interface FuseOptions {
   /** Products and attention with factors rounded to bfloat16. */

@@ -1,3 +1,4 @@
+import type { GraphPrecision, KernelPrecision } from '../../artifact/manifest.js';
 import type { Graph } from '../graph/graph.js';
 import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from './expand.js';
@@ -5,7 +6,6 @@ import { type Lacks, lowerForDevice } from './for-device.js';
 import { fuseForKernels } from './fuse.js';
 import { dropRoundTrips, mixedPrecision } from './mixed-precision.js';
 import { storeBfloat16 } from './store-bfloat16.js';
-import type { GraphPrecision, KernelPrecision } from '../../artifact/manifest.js';
 
 /** For what a graph is lowered. */
 export interface Lowering {

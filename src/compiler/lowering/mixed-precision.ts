@@ -1,3 +1,4 @@
+import { sameShape, sizeOf } from '../../util/shape.js';
 import { scalarLike } from '../graph/constant.js';
 import {
   createNode,
@@ -13,7 +14,6 @@ import { add, cast } from '../graph/ops/elementwise.js';
 import { matMul } from '../graph/ops/linalg.js';
 import { expand, reshape } from '../graph/ops/movement.js';
 import { isColumnSum, reduceSum } from '../graph/ops/reduction.js';
-import { sameShape, sizeOf } from '../../util/shape.js';
 import { rewrite } from './rewrite.js';
 
 /**

@@ -1,7 +1,7 @@
+import { sizeOf } from '../../util/shape.js';
 import type { Value } from '../graph/graph.js';
 import { scale, shift } from '../graph/ops/elementwise.js';
 import { reshape, slice } from '../graph/ops/movement.js';
-import { sizeOf } from '../../util/shape.js';
 
 /**
  * A constant that exists only once `dy` does: value + 0·dy₀. ONNX Runtime runs every node as soon as its inputs are

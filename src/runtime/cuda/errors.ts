@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { UserError } from '../../util/errors.js';
 import { OnnxRuntimeError } from '../api.js';
-import { libraryRemedy, providerFile } from './libraries.js';
 import { keepLibrary, loaderMessage } from '../library.js';
+import { libraryRemedy, providerFile } from './libraries.js';
 
 /** What to do about an error of the CUDA runtime, by its number (cudaError_t in driver_types.h). */
 const cudaRemedies: Readonly<Record<number, string>> = {

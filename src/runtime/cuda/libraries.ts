@@ -2,8 +2,8 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { UserError } from '../../util/errors.js';
-import { neededLibraries } from './elf.js';
 import { keepLibrary, libraryVariable, loaderMessage } from '../library.js';
+import { neededLibraries } from './elf.js';
 
 /** Where the CUDA provider's library is, and which of NVIDIA's it needs. */
 export interface CudaLibraries {

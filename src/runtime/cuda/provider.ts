@@ -1,8 +1,8 @@
 import { UserError } from '../../util/errors.js';
 import type { OnnxRuntimeApi, Pointer } from '../api.js';
+import type { Provider } from '../device.js';
 import { explainCudaError } from './errors.js';
 import { checkCudaLibraries } from './libraries.js';
-import type { Provider } from '../device.js';
 
 /** What a run asks of the CUDA execution provider. */
 export interface CudaOptions {

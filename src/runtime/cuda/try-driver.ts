@@ -1,8 +1,8 @@
 /** `node try-cuda-driver.js`: prints what `queryCudaDriver` returns, as JSON. */
 import type { LibraryHandle } from 'koffi';
+import { keepLibrary, loaderMessage } from '../library.js';
 import type { CudaCard, CudaDriver } from './driver.js';
 import { driverFile, driverPlaces } from './libraries.js';
-import { keepLibrary, loaderMessage } from '../library.js';
 
 /** Of enum CUdevice_attribute. */
 const computeCapabilityMajor = 75;

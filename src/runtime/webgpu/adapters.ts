@@ -12,7 +12,9 @@ export interface Adapter {
  * option to choose; the loader is asked in a process of its own, for a broken driver may end it.
  */
 export function vulkanAdapters(): readonly Adapter[] | { readonly problem: string } {
-  const script = fileURLToPath(new URL('../../../dist/runtime/webgpu/list-vulkan-adapters.js', import.meta.url));
+  const script = fileURLToPath(
+    new URL('../../../dist/runtime/webgpu/list-vulkan-adapters.js', import.meta.url),
+  );
   const { status, signal, stdout, error } = spawnSync(process.execPath, [script], {
     encoding: 'utf8',
     timeout: 60_000,

@@ -1,11 +1,11 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { Manifest } from '../../artifact/manifest.js';
 import type { SkippedImage } from '../../data/loader.js';
+import { parameterCount } from '../../jobs/memory-estimate.js';
+import type { PretrainObserver, PretrainResult } from '../loop.js';
 import type { PretrainOptions } from '../options.js';
 import type { Plan } from '../plan.js';
-import type { PretrainObserver, PretrainResult } from '../loop.js';
 import type { TrainLine } from './jsonl.js';
-import { parameterCount } from '../../jobs/memory-estimate.js';
 
 /** Shows a run on stderr: a progress bar on a terminal, lines elsewhere. */
 export class ConsoleReporter implements PretrainObserver {

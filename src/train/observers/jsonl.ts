@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Logger, pino } from 'pino';
-import { writeTextAtomically } from '../../weights/checkpoint/durable-files.js';
 import { codeOf, messageOf, UserError } from '../../util/errors.js';
+import { writeTextAtomically } from '../../weights/checkpoint/durable-files.js';
 
 export interface TrainLine {
   step: number;

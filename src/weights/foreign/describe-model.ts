@@ -1,10 +1,10 @@
 /** What is known of a model beside its tensors: by our own description, by transformers', or by their shapes. */
 import { readFile, stat } from 'node:fs/promises';
 import type { Manifest } from '../../artifact/manifest.js';
-import { explained } from '../checkpoint/durable-files.js';
-import type { WeightSource } from './open-weights.js';
 import { type ModelConfig, parseModelConfig } from '../../model/config.js';
 import { messageOf, UserError } from '../../util/errors.js';
+import { explained } from '../checkpoint/durable-files.js';
+import type { WeightSource } from './open-weights.js';
 import { parseTransformersConfig } from './transformers-config.js';
 
 export interface ModelInfo {

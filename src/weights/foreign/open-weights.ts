@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
 import type { Dtype } from '../checkpoint/dtypes.js';
 import { explained } from '../checkpoint/durable-files.js';
-import { openPth } from './pth/pth.js';
 import { isPth } from '../checkpoint/run-directory.js';
 import { openSafetensors, readFloat32, type SafetensorsFile } from '../checkpoint/safetensors.js';
+import { openPth } from './pth/pth.js';
 
 export interface SourceTensor {
   readonly dtype: Dtype;

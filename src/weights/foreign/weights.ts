@@ -1,15 +1,15 @@
 import { stat } from 'node:fs/promises';
-import { resolveCheckpoint } from '../checkpoint/run-directory.js';
-import { openSafetensors, type SafetensorsFile } from '../checkpoint/safetensors.js';
-import { inPublishedNames, type PublishedSource } from './tensor-names.js';
-import { openWeights } from './open-weights.js';
 import { type ModelConfig, patchCount, patchGrid } from '../../model/config.js';
 import { initialize } from '../../model/initialize.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../util/shape.js';
-import { inferModel } from './infer-model.js';
+import { resolveCheckpoint } from '../checkpoint/run-directory.js';
+import { openSafetensors, type SafetensorsFile } from '../checkpoint/safetensors.js';
 import { describedModel, type ModelInfo } from './describe-model.js';
+import { inferModel } from './infer-model.js';
+import { openWeights } from './open-weights.js';
+import { inPublishedNames, type PublishedSource } from './tensor-names.js';
 
 export interface Weights extends ModelInfo {
   /** The file they came from. */

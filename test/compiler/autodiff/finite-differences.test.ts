@@ -18,7 +18,12 @@ import {
 import { gemm, matMul } from '../../../src/compiler/graph/ops/linalg.js';
 import * as movement from '../../../src/compiler/graph/ops/movement.js';
 import { attention, layerNormalization, softmax } from '../../../src/compiler/graph/ops/normalization.js';
-import { reduceLogSumExp, reduceMean, reduceSum, reduceSumSquare } from '../../../src/compiler/graph/ops/reduction.js';
+import {
+  reduceLogSumExp,
+  reduceMean,
+  reduceSum,
+  reduceSumSquare,
+} from '../../../src/compiler/graph/ops/reduction.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { encodeModel } from '../../../src/compiler/onnx/encode.js';
 import { Runtime } from '../../../src/runtime/runtime.js';

@@ -2,12 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { encoderGraph, evalGraph, latentGraph, trainingGraph } from '../../../src/artifact/graphs.js';
-import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { type Graph, type Node, nodesOf } from '../../../src/compiler/graph/graph.js';
-import type { ModelConfig } from '../../../src/model/config.js';
-import { loadModelConfig } from '../../../src/model/presets.js';
+import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
+import type { ModelConfig } from '../../../src/model/config.js';
 import { adamWGraph } from '../../../src/model/optim/adamw.js';
+import { loadModelConfig } from '../../../src/model/presets.js';
 import { cudaDevice } from '../../../src/runtime/device.js';
 
 const kernels = JSON.parse(

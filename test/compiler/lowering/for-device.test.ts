@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { trainingGraph } from '../../../src/artifact/graphs.js';
-import { lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { constant } from '../../../src/compiler/graph/constant.js';
 import { type Graph, input, nodesOf } from '../../../src/compiler/graph/graph.js';
 import { add, cast } from '../../../src/compiler/graph/ops/elementwise.js';
@@ -10,6 +9,7 @@ import { softmax } from '../../../src/compiler/graph/ops/normalization.js';
 import { printGraph } from '../../../src/compiler/graph/print.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { lowerForDevice } from '../../../src/compiler/lowering/for-device.js';
+import { lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { maeParameters } from '../../../src/model/parameters.js';
 import { cudaDevice, webgpuDevice } from '../../../src/runtime/device.js';
 import { Runtime } from '../../../src/runtime/runtime.js';

@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
-import { renderSampleImage, sampleKinds, writeSampleImages } from '../../../src/data/pictures/sample-images.js';
+import {
+  renderSampleImage,
+  sampleKinds,
+  writeSampleImages,
+} from '../../../src/data/pictures/sample-images.js';
 import { UserError } from '../../../src/util/errors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-samples-'));

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { OnnxRuntimeError } from '../../../src/runtime/api.js';
-import { cudaProviderOptions, parseCudaDevice } from '../../../src/runtime/cuda/provider.js';
+import { neededLibraries } from '../../../src/runtime/cuda/elf.js';
 import { explainCudaError } from '../../../src/runtime/cuda/errors.js';
 import {
   checkCudaLibraries,
   cudaInstallCommand,
   findCudaLibraries,
 } from '../../../src/runtime/cuda/libraries.js';
-import { neededLibraries } from '../../../src/runtime/cuda/elf.js';
+import { cudaProviderOptions, parseCudaDevice } from '../../../src/runtime/cuda/provider.js';
 import { findLibrary } from '../../../src/runtime/library.js';
 import { UserError } from '../../../src/util/errors.js';
 import { fakeProvider, noCompiler } from '../../support/fake-cuda.js';

@@ -102,7 +102,9 @@ describe.skipIf(skipped)('the CUDA provider', () => {
     const env = { ...process.env, MAE_ONNXRUNTIME_LIBRARY: capi, LD_LIBRARY_PATH: fakes };
     expect(spawnSync(process.execPath, [script, out], { env, stdio: 'ignore' }).status).toBe(0);
     const made = JSON.parse(readFileSync(out, 'utf8'));
-    const golden = JSON.parse(readFileSync(new URL('../../goldens/cuda-kernels.json', import.meta.url), 'utf8'));
+    const golden = JSON.parse(
+      readFileSync(new URL('../../goldens/cuda-kernels.json', import.meta.url), 'utf8'),
+    );
     expect(made.operators).toEqual(golden.operators);
   });
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type ImageFolder, indexImageFolder } from '../../../src/data/sources/image-folder.js';
 import { loadImage } from '../../../src/data/load-image.js';
 import { fixedMaskEpoch, randomPermutation } from '../../../src/data/masking.js';
+import { type ImageFolder, indexImageFolder } from '../../../src/data/sources/image-folder.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { Evaluator } from '../../../src/train/engine/evaluator.js';
 import { ModelState, sliceOf } from '../../../src/train/engine/model-state.js';

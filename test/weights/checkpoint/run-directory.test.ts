@@ -12,6 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { messageOf, UserError } from '../../../src/util/errors.js';
+import { RandomStream } from '../../../src/util/random.js';
 import { writeJsonAtomically } from '../../../src/weights/checkpoint/durable-files.js';
 import {
   latestCheckpoint,
@@ -21,8 +23,6 @@ import {
 } from '../../../src/weights/checkpoint/run-directory.js';
 import { writeSafetensors } from '../../../src/weights/checkpoint/safetensors.js';
 import { readState, writeState } from '../../../src/weights/checkpoint/state.js';
-import { messageOf, UserError } from '../../../src/util/errors.js';
-import { RandomStream } from '../../../src/util/random.js';
 import { compileChildren, endOf, startChild } from './spawn.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-run-'));

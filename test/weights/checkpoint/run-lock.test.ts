@@ -13,8 +13,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { claimRunDirectory } from '../../../src/weights/checkpoint/run-lock.js';
 import { UserError } from '../../../src/util/errors.js';
+import { claimRunDirectory } from '../../../src/weights/checkpoint/run-lock.js';
 import { childScript, compileChildren, endOf, startChild } from './spawn.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-lock-'));

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { UserError } from '../../../src/util/errors.js';
+import { RandomStream } from '../../../src/util/random.js';
 import type { Dtype } from '../../../src/weights/checkpoint/dtypes.js';
 import {
   openSafetensors,
@@ -11,8 +13,6 @@ import {
   readTensorInto,
   writeSafetensors,
 } from '../../../src/weights/checkpoint/safetensors.js';
-import { UserError } from '../../../src/util/errors.js';
-import { RandomStream } from '../../../src/util/random.js';
 
 const golden = (name: string) => fileURLToPath(new URL(`goldens/${name}.safetensors`, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'mae-safetensors-'));

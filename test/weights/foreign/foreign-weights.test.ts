@@ -4,16 +4,19 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { evalGraph } from '../../../src/artifact/graphs.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
+import { encodeModel } from '../../../src/compiler/onnx/encode.js';
 import { keptCount, type ModelConfig, patchCount } from '../../../src/model/config.js';
 import { encoderParameters, maeParameters } from '../../../src/model/parameters.js';
 import { sinCosPositions } from '../../../src/model/positions.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
-import { encodeModel } from '../../../src/compiler/onnx/encode.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { Evaluator } from '../../../src/train/engine/evaluator.js';
+import { UserError } from '../../../src/util/errors.js';
 import { inferModel } from '../../../src/weights/foreign/infer-model.js';
 import { loadInitialWeights, loadWeights, type Weights } from '../../../src/weights/foreign/weights.js';
-import { UserError } from '../../../src/util/errors.js';
+import { readTensorFile, type TensorFile, writeTensorFile } from '../../support/cli-files.js';
+import { smallModel } from '../../support/small-model.js';
+import { temporaryFolder } from '../../train/support.js';
 import {
   digestsOf,
   readPthDigests,
@@ -21,9 +24,6 @@ import {
   type TransformersGolden,
   weightsPath,
 } from './weight-goldens.js';
-import { readTensorFile, type TensorFile, writeTensorFile } from '../../support/cli-files.js';
-import { smallModel } from '../../support/small-model.js';
-import { temporaryFolder } from '../../train/support.js';
 
 const transformersModel: ModelConfig = { ...smallModel, mlpRatio: 2 };
 

@@ -2,13 +2,13 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openPth } from '../../../src/weights/foreign/pth/pth.js';
 import { encoderParameters } from '../../../src/model/parameters.js';
-import { loadWeights } from '../../../src/weights/foreign/weights.js';
 import { UserError } from '../../../src/util/errors.js';
 import { RandomStream } from '../../../src/util/random.js';
-import { weightsPath } from './weight-goldens.js';
+import { openPth } from '../../../src/weights/foreign/pth/pth.js';
+import { loadWeights } from '../../../src/weights/foreign/weights.js';
 import { temporaryFolder } from '../../train/support.js';
+import { weightsPath } from './weight-goldens.js';
 
 /** Room for what reading takes beside the tensors: decoded headers, and what vitest does meanwhile. */
 const slackBytes = 8 * 2 ** 20;

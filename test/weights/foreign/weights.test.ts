@@ -3,8 +3,8 @@ import { beforeEach, expect, test } from 'vitest';
 import { maeParameters } from '../../../src/model/parameters.js';
 import { saveCheckpoint, startOfRun } from '../../../src/train/checkpointing.js';
 import { ModelState } from '../../../src/train/engine/model-state.js';
-import { checkParameters, loadWeights, withSafetensors } from '../../../src/weights/foreign/weights.js';
 import { UserError } from '../../../src/util/errors.js';
+import { checkParameters, loadWeights, withSafetensors } from '../../../src/weights/foreign/weights.js';
 import { readTensorFile, type TensorFile, tinyModel, writeTensorFile } from '../../support/cli-files.js';
 import { temporaryFolder, tinyArtifacts } from '../../train/support.js';
 

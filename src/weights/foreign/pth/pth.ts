@@ -9,9 +9,9 @@ import { messageOf, UserError } from '../../../util/errors.js';
 import { arrayFrom, byteLength, checkFloat, type TensorArray, toFloat32 } from '../../checkpoint/dtypes.js';
 import { explained } from '../../checkpoint/durable-files.js';
 import { openRegularFile, readRegion } from '../../checkpoint/file-regions.js';
+import type { WeightSource } from '../open-weights.js';
 import { Fields, type PickleValue } from './pickle.js';
 import { gatherStrided, isContiguous, regionOf, TorchTensor, unpickleTorch } from './torch-pickle.js';
-import type { WeightSource } from '../open-weights.js';
 
 export interface PthFile extends WeightSource {
   readonly tensors: ReadonlyMap<string, TorchTensor>;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Fields, type PickleValue, unpickle } from '../../../../src/weights/foreign/pth/pickle.js';
 import { UserError } from '../../../../src/util/errors.js';
+import { Fields, type PickleValue, unpickle } from '../../../../src/weights/foreign/pth/pickle.js';
 
 /** A pickle of protocol 2 from texts of its opcodes and bytes. */
 function pickle(...pieces: (string | number | number[] | Buffer)[]): Buffer {

@@ -2,9 +2,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openPth } from '../../../../src/weights/foreign/pth/pth.js';
-import { openSafetensors, readTensor } from '../../../../src/weights/checkpoint/safetensors.js';
 import { UserError } from '../../../../src/util/errors.js';
+import { openSafetensors, readTensor } from '../../../../src/weights/checkpoint/safetensors.js';
+import { openPth } from '../../../../src/weights/foreign/pth/pth.js';
 import { digest, readPthDigests, weightsPath } from '../weight-goldens.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-pth-'));
