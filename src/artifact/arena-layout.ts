@@ -26,12 +26,7 @@ export function layOutArena(specs: readonly ParameterSpec[]): {
   const decayed = place('decayed', optimizerChunk);
   const trained = place('notDecayed', optimizerChunk);
   const total = place('fixed', alignment);
-  const parameters = specs.map(({ name, shape, group }) => ({
-    name,
-    shape,
-    group,
-    offset: offsets.get(name)!,
-  }));
+  const parameters = specs.map((spec) => ({ ...spec, offset: offsets.get(spec.name)! }));
   return { arena: { chunk: optimizerChunk, decayed, trained, total }, parameters };
 }
 

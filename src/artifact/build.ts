@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
+import type { Graph } from '../compiler/graph/graph.js';
 import { type Lowering, lowerGraph } from '../compiler/lowering/lower.js';
 import { encodeModel, opsetVersion } from '../compiler/onnx/encode.js';
-import { keptCount, type ModelConfig, patchCount, predictedCount } from '../model/config.js';
+import { gradientName } from '../compiler/training-names.js';
 import { adamWDefaults, adamWGraph } from '../model/optim/adamw.js';
-import { maeParameters } from '../model/parameters.js';
-import { UserError } from '../util/errors.js';
+import { isTrained } from '../model/parameters.js';
+import type { Task } from '../model/task.js';
 import { layOutArena } from './arena-layout.js';
-import { evalGraph, trainingGraph } from './graphs.js';
+import { evaluationGraph, gradientNormGraph, type TrainingGraphOptions, trainingGraph } from './graphs.js';
 import {
   evalModelFile,
+  gradientNormModelFile,
   type Manifest,
   manifestFile,
   optimizerModelFile,
@@ -16,17 +18,8 @@ import {
 } from './manifest.js';
 import { peakActivationBytes } from './memory.js';
 
-export interface ArtifactOptions extends Lowering {
-  readonly batchSize: number;
-  readonly maskRatio: number;
-  /** Share of the removed patches that the training graph predicts, at least one of them; all where not given. */
-  readonly predictRatio?: number | undefined;
-  readonly normPixLoss: boolean;
-  /** Whether gradients add to running ones: needed where a step has more than one micro-batch. */
-  readonly accumulate: boolean;
-  /** Whether a step keeps only the input of each transformer block and makes the rest again; no where not given. */
-  readonly gradCheckpointing?: boolean | undefined;
-}
+/** Gradients accumulate where a step has more than one micro-batch. */
+export interface ArtifactOptions extends Lowering, TrainingGraphOptions {}
 
 export interface Artifacts {
   readonly manifest: Manifest;
@@ -34,48 +27,41 @@ export interface Artifacts {
 }
 
 /**
- * The training, evaluation and optimizer graphs of a model, in the portable form (operators of ONNX's own domain
- * only) unless asked for kernels, and their manifest. Same options, same bytes.
+ * The training, evaluation, gradient norm and optimizer graphs of a task, in the portable form (operators of ONNX's own
+ * domain only) unless asked for kernels, and their manifest. Same options, same bytes.
  */
-export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): Artifacts {
-  const { batchSize, maskRatio, predictRatio, normPixLoss, accumulate, gradCheckpointing } = options;
-  const { kernelPrecision, graphPrecision, lacks } = options;
-  const kept = checkedKeptCount(config, maskRatio);
-  const predicted = checkedPredictedCount(config, kept, predictRatio);
-  const { arena, parameters } = layOutArena(maeParameters(config));
-  const training = trainingGraph(config, batchSize, {
-    kept,
-    predicted,
-    normPixLoss,
-    accumulate,
-    gradCheckpointing,
-  });
-  const lowered = lowerGraph(training, options);
-  const evaluation = lowerGraph(evalGraph(config, batchSize, { kept, normPixLoss }), { lacks });
+export function buildArtifacts(task: Task, options: ArtifactOptions): Artifacts {
+  const { batchSize, accumulate, gradCheckpointing, kernelPrecision, graphPrecision, lacks } = options;
+  const { arena, parameters } = layOutArena(task.parameters);
+  const training = lowerGraph(trainingGraph(task, options), options);
+  const gradients = gradientNames(training, task);
+  const evaluation = lowerGraph(evaluationGraph(task, batchSize), { lacks });
+  const gradientNorm = lowerGraph(gradientNormGraph(task.parameters, gradients), { kernelPrecision, lacks });
   const optimizer = lowerGraph(adamWGraph(arena.chunk), { kernelPrecision, lacks });
   const files = new Map([
-    [trainingModelFile, encodeModel(lowered)],
+    [trainingModelFile, encodeModel(training)],
     [evalModelFile, encodeModel(evaluation)],
+    [gradientNormModelFile, encodeModel(gradientNorm)],
     [optimizerModelFile, encodeModel(optimizer, { batchAxis: 'elements' })],
   ]);
   const manifest: Manifest = {
-    formatVersion: 1,
+    formatVersion: 2,
     opset: opsetVersion,
-    model: config,
+    task: task.name,
+    options: task.options,
+    metadata: task.metadata,
+    model: task.model,
     batchSize,
-    maskRatio,
-    patches: patchCount(config),
-    kept,
-    ...(predicted < patchCount(config) - kept && { predicted }),
-    normPixLoss,
+    inputs: task.inputs(batchSize),
+    outputs: evaluation.outputs.map(({ name, value: { shape } }) => ({ name, shape })),
     accumulate,
     ...(gradCheckpointing && { gradCheckpointing }),
     ...(kernelPrecision && { kernelPrecision }),
     ...(graphPrecision && { graphPrecision }),
     parameters,
     arena,
-    activationBytes: peakActivationBytes(lowered),
-    gradients: lowered.outputs.flatMap(({ name }) => (name.endsWith('_grad') ? [name] : [])),
+    activationBytes: peakActivationBytes(training),
+    gradients,
     optimizer: adamWDefaults,
     files: Object.fromEntries([...files].map(([name, bytes]) => [name, describe(bytes)])),
   };
@@ -83,24 +69,10 @@ export function buildArtifacts(config: ModelConfig, options: ArtifactOptions): A
   return { manifest, files };
 }
 
-/** K for a mask ratio; a UserError unless some patches stay and some are removed. */
-export function checkedKeptCount(config: ModelConfig, maskRatio: number): number {
-  const kept = keptCount(config, maskRatio);
-  const patches = patchCount(config);
-  if (!(kept >= 1 && kept < patches)) {
-    throw new UserError(
-      `--mask-ratio: expected a share that keeps and removes at least one of ${patches} patches, got ${maskRatio}`,
-    );
-  }
-  return kept;
-}
-
-/** How many removed patches are predicted at a ratio; a UserError unless it is above 0 and at most 1. */
-export function checkedPredictedCount(config: ModelConfig, kept: number, predictRatio = 1): number {
-  if (!(predictRatio > 0 && predictRatio <= 1)) {
-    throw new UserError(`--predict-ratio: expected a number above 0 and at most 1, got ${predictRatio}`);
-  }
-  return predictedCount(patchCount(config) - kept, predictRatio);
+/** Names of the gradients of a training graph, in the order of its outputs. */
+function gradientNames({ outputs }: Graph, { parameters }: Task): string[] {
+  const known = new Set(parameters.filter(isTrained).map(({ name }) => gradientName(name)));
+  return outputs.map(({ name }) => name).filter((name) => known.has(name));
 }
 
 function describe(bytes: Uint8Array) {

@@ -6,114 +6,129 @@ import { reshape, slice } from '../compiler/graph/ops/movement.js';
 import { reduceMean } from '../compiler/graph/ops/reduction.js';
 import { type Block, checkpointBlocks } from '../compiler/lowering/checkpoint-blocks.js';
 import { recomputeActivations } from '../compiler/lowering/recompute.js';
+import { firstElement } from '../compiler/lowering/scalar-after.js';
+import { accumulationName, gradientName, lossScaleName } from '../compiler/training-names.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Parameters } from '../model/layers.js';
-import {
-  type MaeLossOptions,
-  type MaeOptions,
-  maeEncoder,
-  maeEvaluation,
-  maeInputs,
-  maeLatent,
-  maeLoss,
-} from '../model/mae.js';
-import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
+import { maeLatent } from '../model/mae.js';
+import { maeInputs } from '../model/mask.js';
+import { encoderParameters, isTrained, type ParameterSpec } from '../model/parameters.js';
+import type { BatchInput, Task } from '../model/task.js';
+import { vitEncoder } from '../model/vit.js';
+import { gradientsDoneName } from './manifest.js';
 
-/** Parameters as graph inputs, in the order of the model. */
-export function parameterInputs(specs: readonly ParameterSpec[]): {
-  values: Map<string, Value>;
-  p: Parameters;
+/** Graph inputs, in their order, and by their names. */
+function declare(inputs: readonly Pick<BatchInput, 'name' | 'type' | 'shape'>[]): {
+  values: Value[];
+  byName: Parameters;
 } {
-  const values = new Map(specs.map(({ name, shape }) => [name, input(name, 'float32', shape)]));
-  const p = (name: string): Value => {
-    const value = values.get(name);
-    if (value === undefined) throw new Error(`parameterInputs: the model has no parameter ${name}`);
-    return value;
+  const values = inputs.map(({ name, type, shape }) => input(name, type, shape));
+  const byName = new Map(inputs.map(({ name }, index) => [name, values[index]!]));
+  return {
+    values,
+    byName: (name) => {
+      const value = byName.get(name);
+      if (value === undefined) throw new Error(`declare: expected one of the graph's inputs, got ${name}`);
+      return value;
+    },
   };
-  return { values, p };
 }
 
-/**
- * √Σ g² over all gradients. The terms are added one by one in the order of the backward pass: ONNX Runtime orders
- * nodes depth first from this last output, so each weight gradient runs when the pass comes by, and what it reads is
- * freed.
- */
-function gradientNorm(all: Iterable<Value>): Value {
-  const squares = [...all].map(sumOfSquares);
-  return sqrt(squares.reduce((sum, square) => add(sum, square)));
+/** Parameters as graph inputs, in the order of the model. */
+export function declareParameters(specs: readonly ParameterSpec[]) {
+  return declare(specs.map(({ name, shape }) => ({ name, type: 'float32', shape })));
+}
+
+export const declareBatch = declare;
+
+export interface TrainingGraphOptions {
+  readonly batchSize: number;
+  /** Whether gradients add to running ones, which are inputs. */
+  readonly accumulate: boolean;
+  /** Whether only the input of each transformer block is kept, and the rest made again; no where not given. */
+  readonly gradCheckpointing?: boolean | undefined;
 }
 
 /**
  * Forward and backward in one graph.
  *
- * Inputs: images, ids_shuffle, loss_scale (scalar, the gradient of the loss), the parameters and, with
- * `accumulate`, `<parameter>_grad.accumulation.buffer`. Outputs: loss, `<parameter>_grad` in the order the
- * backward pass makes them, gradient_norm.
- *
- * @param options gradCheckpointing: keep only each transformer block's input, and make the rest again.
+ * Inputs: the task's, loss_scale (scalar, the gradient of the loss), the parameters and, with `accumulate`,
+ * `<parameter>_grad.accumulation.buffer`. Outputs: loss, `<parameter>_grad` in the order the backward pass makes them,
+ * gradients_done.
  */
 export function trainingGraph(
-  config: ModelConfig,
-  batchSize: number,
-  options: MaeLossOptions & { accumulate: boolean; gradCheckpointing?: boolean | undefined },
+  task: Task,
+  { batchSize, accumulate, gradCheckpointing }: TrainingGraphOptions,
 ): Graph {
-  const specs = maeParameters(config);
-  const { values, p } = parameterInputs(specs);
-  const inputs = maeInputs(config, batchSize);
-  const lossScale = input('loss_scale', 'float32', []);
+  const parameters = declareParameters(task.parameters);
+  const batch = declareBatch(task.inputs(batchSize));
+  const lossScale = input(lossScaleName, 'float32', []);
   const blocks: Block[] = [];
-  const loss = maeLoss(config, p, inputs, { ...options, onBlock: (x, y) => blocks.push({ x, y }) });
-  const trained = specs.filter(({ group }) => group !== 'fixed').map(({ name }) => p(name));
+  const loss = task.loss(parameters.byName, batch.byName, (x, y) => blocks.push({ x, y }));
+  const nameOf = new Map(task.parameters.map(({ name }) => [parameters.byName(name), name]));
+  const trained = task.parameters.filter(isTrained).map(({ name }) => parameters.byName(name));
   const running = new Map<Value, Value>();
-  if (options.accumulate) {
-    for (const value of trained) {
-      running.set(value, input(`${gradientName(value)}.accumulation.buffer`, 'float32', value.shape));
-    }
+  if (accumulate) {
+    for (const value of trained)
+      running.set(value, input(accumulationName(nameOf.get(value)!), 'float32', value.shape));
   }
   const gradientOf = gradients(loss, lossScale, trained, running);
   const graph: Graph = {
     name: 'training_model',
-    inputs: [inputs.images, inputs.idsShuffle, lossScale, ...values.values(), ...running.values()],
+    inputs: [...batch.values, lossScale, ...parameters.values, ...running.values()],
     outputs: [
       { name: 'loss', value: loss },
-      ...[...gradientOf].map(([parameter, value]) => ({ name: gradientName(parameter), value })),
-      { name: 'gradient_norm', value: gradientNorm(gradientOf.values()) },
+      ...[...gradientOf].map(([parameter, value]) => ({ name: gradientName(nameOf.get(parameter)!), value })),
+      { name: gradientsDoneName, value: oneAfterTheOther(gradientOf.values()) },
     ],
   };
   const recomputed = recomputeActivations(graph, [loss]);
-  return options.gradCheckpointing ? checkpointBlocks(recomputed, [loss], blocks) : recomputed;
+  return gradCheckpointing ? checkpointBlocks(recomputed, [loss], blocks) : recomputed;
 }
 
-export function gradientName(parameter: Value): string {
-  if (parameter.source.kind !== 'input') throw new Error('gradientName: expected a parameter');
-  return `${parameter.source.name}_grad`;
+/**
+ * A number that takes one of each gradient, in the order of the backward pass. ONNX Runtime orders nodes depth first
+ * from the last output, this one: so each weight gradient runs when the pass comes by, and what it reads is freed.
+ */
+function oneAfterTheOther(all: Iterable<Value>): Value {
+  return [...all].map(firstElement).reduce((sum, one) => add(sum, one));
 }
 
-/** Outputs: loss (scalar), image_loss [B], pred [B, L, P] in shuffled order. */
-export function evalGraph(config: ModelConfig, batchSize: number, options: MaeOptions): Graph {
-  const { values, p } = parameterInputs(maeParameters(config));
-  const inputs = maeInputs(config, batchSize);
-  const { loss, imageLoss, pred } = maeEvaluation(config, p, inputs, options);
+/**
+ * √Σ g² over all gradients. Inputs: `<parameter>_grad` of each that is trained. Output: gradient_norm, a scalar.
+ *
+ * @param gradients in the order of the backward pass, which is that of the sum
+ */
+export function gradientNormGraph(specs: readonly ParameterSpec[], gradients: readonly string[]): Graph {
+  const trained = specs.filter(isTrained).map((spec) => ({ ...spec, name: gradientName(spec.name) }));
+  const { byName, values } = declareParameters(trained);
+  const norm = sqrt(gradients.map((name) => sumOfSquares(byName(name))).reduce((sum, one) => add(sum, one)));
   return {
-    name: 'eval_model',
-    inputs: [inputs.images, inputs.idsShuffle, ...values.values()],
-    outputs: [
-      { name: 'loss', value: loss },
-      { name: 'image_loss', value: imageLoss },
-      { name: 'pred', value: pred },
-    ],
+    name: 'gradient_norm_model',
+    inputs: values,
+    outputs: [{ name: 'gradient_norm', value: norm }],
   };
 }
 
-/** The evaluation graph's encoder on every patch. Output: latent [B, 1 + L, D] in shuffled order. */
+/** The task's evaluation: nothing changes. */
+export function evaluationGraph(task: Task, batchSize: number): Graph {
+  const parameters = declareParameters(task.parameters);
+  const batch = declareBatch(task.inputs(batchSize));
+  return {
+    name: 'eval_model',
+    inputs: [...batch.values, ...parameters.values],
+    outputs: task.evaluation(parameters.byName, batch.byName),
+  };
+}
+
+/** The encoder of the Masked Autoencoder's graphs on every patch. Output: latent [B, 1 + L, D] in shuffled order. */
 export function latentGraph(config: ModelConfig, batchSize: number): Graph {
-  const { values, p } = parameterInputs(encoderParameters(config));
-  const inputs = maeInputs(config, batchSize);
-  const latent = maeLatent(config, p, inputs);
+  const parameters = declareParameters(encoderParameters(config));
+  const batch = declareBatch(maeInputs(config, batchSize));
   return {
     name: 'latent_model',
-    inputs: [inputs.images, inputs.idsShuffle, ...values.values()],
-    outputs: [{ name: 'latent', value: latent }],
+    inputs: [...batch.values, ...parameters.values],
+    outputs: [{ name: 'latent', value: maeLatent(config, parameters.byName, batch.byName) }],
   };
 }
 
@@ -121,13 +136,13 @@ export type Pool = 'cls' | 'mean' | 'none';
 
 /** The exported encoder. pixel_values [batch, 3, H, W] → features [batch, D], or last_hidden_state [batch, 1 + L, D]. */
 export function encoderGraph(config: ModelConfig, pool: Pool): Graph {
-  const { values, p } = parameterInputs(encoderParameters(config));
+  const parameters = declareParameters(encoderParameters(config));
   const { height, width } = imageSize(config);
   const pixelValues = input('pixel_values', 'float32', [1, 3, height, width]);
-  const hidden = maeEncoder(config, p, pixelValues);
+  const hidden = vitEncoder(config, parameters.byName, pixelValues);
   return {
     name: 'encoder',
-    inputs: [pixelValues, ...values.values()],
+    inputs: [pixelValues, ...parameters.values],
     outputs: [pooled(hidden, pool)],
   };
 }

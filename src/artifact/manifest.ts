@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ModelConfig } from '../model/config.js';
 import type { AdamWOptions } from '../model/optim/adamw.js';
-import type { ParameterGroup } from '../model/parameters.js';
-import { messageOf, UserError } from '../util/errors.js';
-import type { Shape } from '../util/shape.js';
+import type { ParameterSpec } from '../model/parameters.js';
+import type { BatchInput, TaskOptions } from '../model/task.js';
+import { type Shape, sizeOf } from '../util/shape.js';
 
 /** Precision of the kernels' products; sums are float32 in both. */
 export type KernelPrecision = 'fp32' | 'bf16';
@@ -12,26 +10,28 @@ export type KernelPrecision = 'fp32' | 'bf16';
 /** Precision of a training graph's products where it is not float32, as `lowering/mixed-precision.ts` makes it. */
 export type GraphPrecision = 'fp16' | 'bf16';
 
-/** What the three graphs of a folder are and how their memory is laid out. All a trainer needs to know of them. */
+/** What the graphs of a folder are and how their memory is laid out. All a trainer needs to know of them. */
 export interface Manifest {
-  readonly formatVersion: 1;
+  readonly formatVersion: 2;
   readonly opset: number;
+  /** The task's name and choices: of `mae` those of `MaeOptions`. */
+  readonly task: string;
+  readonly options: TaskOptions;
+  /** What checkpoints say of the task beside the model, as text. */
+  readonly metadata: Readonly<Record<string, string>>;
   readonly model: ModelConfig;
   readonly batchSize: number;
-  readonly maskRatio: number;
-  /** L and K. */
-  readonly patches: number;
-  readonly kept: number;
-  /** How many of the L − K removed patches the training graph predicts, where those are not all. */
-  readonly predicted?: number;
-  readonly normPixLoss: boolean;
+  /** What each batch brings to the training and the evaluation graph. */
+  readonly inputs: readonly BatchInput[];
+  /** Those of the evaluation graph; float32. */
+  readonly outputs: readonly { readonly name: string; readonly shape: Shape }[];
   /** Whether the training graph adds to `<parameter>_grad.accumulation.buffer` inputs. */
   readonly accumulate: boolean;
   /** Whether the training graph keeps only the input of each transformer block, where it does. */
   readonly gradCheckpointing?: boolean;
-  /** Whether the training and optimizer graphs need the library of `src/kernels`, and its precision. */
+  /** Precision of the library of `src/kernels`, where training, norm and optimizer graphs need it. */
   readonly kernelPrecision?: KernelPrecision;
-  /** Of the training graph in ONNX's own operators, where it is not float32; the other graphs are. */
+  /** Precision of the training graph in ONNX's own operators, where it is not float32; the other graphs are. */
   readonly graphPrecision?: GraphPrecision;
   readonly parameters: readonly ManifestParameter[];
   readonly arena: ArenaLayout;
@@ -43,10 +43,7 @@ export interface Manifest {
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
 }
 
-export interface ManifestParameter {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly group: ParameterGroup;
+export interface ManifestParameter extends ParameterSpec {
   /** Place in the parameter arena, and in the arenas of gradients and moments; in elements. */
   readonly offset: number;
 }
@@ -59,26 +56,16 @@ export interface ArenaLayout {
   readonly total: number;
 }
 
-export { firstMicroBatchName } from '../compiler/lowering/for-device.js';
-
 export const manifestFile = 'manifest.json';
 export const trainingModelFile = 'training_model.onnx';
 export const evalModelFile = 'eval_model.onnx';
+export const gradientNormModelFile = 'gradient_norm_model.onnx';
 export const optimizerModelFile = 'optimizer_model.onnx';
 
-/** The manifest of an artefact folder; a UserError where there is none. */
-export function readManifest(folder: string): Manifest {
-  const path = join(folder, manifestFile);
-  let manifest: Manifest;
-  try {
-    manifest = JSON.parse(readFileSync(path, 'utf8')) as Manifest;
-  } catch (error) {
-    throw new UserError(`${path}: expected a manifest (${messageOf(error)}); run mae build-artifacts`);
-  }
-  if (manifest.formatVersion !== 1) {
-    throw new UserError(
-      `${path}: expected format version 1, got ${manifest.formatVersion}; build the artefacts again`,
-    );
-  }
-  return manifest;
+/** The last output of the training graph: a number that is there once all gradients are. */
+export const gradientsDoneName = 'gradients_done';
+
+/** Numbers in the model, fixed positions counted. */
+export function parameterCount({ parameters }: Manifest): number {
+  return parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }

@@ -42,11 +42,16 @@ export async function benchmarkLoader({
   const folder = await indexImageFolder(dataPath);
   const rows = Math.min(batchSize, folder.length);
   const loader = new TrainLoader({
-    folder,
-    batchSize: rows,
-    height: inputSize,
-    width: inputSize,
-    patchCount: Math.floor(inputSize / patchSize) ** 2,
+    source: folder,
+    inputs: [
+      { name: 'images', type: 'uint8', shape: [rows, inputSize, inputSize, 3], content: 'pixels' },
+      {
+        name: 'ids_shuffle',
+        type: 'int64',
+        shape: [rows, Math.floor(inputSize / patchSize) ** 2],
+        content: 'permutation',
+      },
+    ],
     seed,
     numWorkers: workers,
     startEpoch: 0,

@@ -1,7 +1,6 @@
 /** `node startup-child.js '{"model": …}'`: the parts of a start, one after the other, as one line of JSON. */
 import { join } from 'node:path';
 import { expandDefinitions } from '../compiler/lowering/expand.js';
-import { keptCount } from '../model/config.js';
 
 export interface StartupStages {
   /** Node's own start, and loading the modules. */
@@ -34,45 +33,41 @@ const lap = (name: keyof StartupStages) => {
   last = now;
 };
 
-const { buildArtifacts } = await import('../artifact/build.js');
 const { trainingGraph } = await import('../artifact/graphs.js');
+const { readManifest } = await import('../artifact/read-manifest.js');
 const { writeArtifacts } = await import('../artifact/write.js');
-const { loadModelConfig } = await import('../model/presets.js');
 const { encodeModel } = await import('../compiler/onnx/encode.js');
-const { cpuDevice } = await import('../runtime/device.js');
+const { prepare } = await import('../jobs/prepare.js');
+const { maeTask } = await import('../model/mae.js');
+const { modelOf } = await import('../model/presets.js');
 const { Runtime } = await import('../runtime/runtime.js');
+const { emptyBatch } = await import('../train/engine/batch-tensors.js');
 const { ModelState } = await import('../train/engine/model-state.js');
 const { Trainer } = await import('../train/engine/trainer.js');
-const { chooseCompute } = await import('../train/engine/compute.js');
 const { pretrainDefaults } = await import('../train/options.js');
 lap('imports');
 
-const config = loadModelConfig(model);
-const { kernels, kernelPrecision } = chooseCompute(pretrainDefaults, cpuDevice);
-const options = { ...pretrainDefaults, batchSize, accumulate: false, kernelPrecision };
-const graph = trainingGraph(config, batchSize, { ...options, kept: keptCount(config, options.maskRatio) });
+const options = { ...pretrainDefaults, model, batchSize, threads };
+const graph = trainingGraph(maeTask(modelOf(options), options), { batchSize, accumulate: false });
 lap('differentiate');
 const lowered = expandDefinitions(graph);
 lap('lower');
 encodeModel(lowered);
 lap('serialize');
 
-const artifacts = buildArtifacts(config, options);
-const { manifest } = artifacts;
+const { artifacts, runtimeOptions } = await prepare(options, maeTask);
 const artifactFolder = join(folder, 'artifacts');
 writeArtifacts(artifacts, artifactFolder);
 lap('artifacts');
+const manifest = readManifest(artifactFolder);
 const state = new ModelState(manifest);
 state.initialize(0);
 lap('initialize');
-const runtime = new Runtime({ threads, kernelsPath: kernels?.path });
+const runtime = new Runtime(runtimeOptions);
 const trainer = new Trainer(runtime, artifactFolder, state);
 lap('sessions');
-const images = new Uint8Array(batchSize * manifest.patches * 3 * config.patchSize ** 2);
-const idsShuffle = BigInt64Array.from({ length: batchSize * manifest.patches }, (_, i) =>
-  BigInt(i % manifest.patches),
-);
-await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
+const { loss } = await trainer.reduce(await trainer.forwardBackward(emptyBatch(manifest.inputs), 0, 1));
+if (!Number.isFinite(loss)) throw new Error(`startup: expected a finite loss of blank images, got ${loss}`);
 lap('forwardBackward');
 await trainer.update(1, { learningRate: 1e-4, weightDecay: 0.05 });
 lap('optimizer');

@@ -1,16 +1,17 @@
 /** How long a training step takes, with the batch at hand and with the loader of pretraining at work. */
 import { join } from 'node:path';
-import { type ArtifactOptions, type Artifacts, buildArtifacts } from '../artifact/build.js';
 import { trainingGraph } from '../artifact/graphs.js';
 import type { Manifest } from '../artifact/manifest.js';
+import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { TrainLoader } from '../data/loader.js';
-import type { ImageFolder } from '../data/sources/image-folder.js';
-import { imageSize, type ModelConfig } from '../model/config.js';
-import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
+import type { ImageSource } from '../data/sources/source.js';
+import type { Prepared, PrepareOptions } from '../jobs/prepare.js';
+import { Runtime } from '../runtime/runtime.js';
+import { emptyBatch, type HostBatch } from '../train/engine/batch-tensors.js';
 import { ModelState } from '../train/engine/model-state.js';
-import { type MicroBatch, Trainer } from '../train/engine/trainer.js';
+import { Trainer } from '../train/engine/trainer.js';
 import { RandomStream } from '../util/random.js';
 import { matmulFlops } from './flops.js';
 import { gemmPeak } from './gemm-peak.js';
@@ -18,14 +19,11 @@ import { type OperatorTime, readProfile } from './profile.js';
 import { median } from './statistics.js';
 
 export interface StepBenchmarkOptions {
-  readonly model: ModelConfig;
-  readonly artifacts: ArtifactOptions;
-  readonly accumIter: number;
-  readonly runtime: RuntimeOptions;
+  readonly prepared: Prepared<PrepareOptions>;
   /** Steps that count; two more come before them. */
   readonly steps: number;
   /** For the steps with data. */
-  readonly images: ImageFolder;
+  readonly images: ImageSource;
   readonly numWorkers: number;
   /** A folder to write to, the caller's to remove. */
   readonly scratch: string;
@@ -61,36 +59,29 @@ export interface StepBenchmark {
 const warmUpSteps = 2;
 const profiledSteps = 2;
 
-/** @param check looks at the artefacts before anything large is made. */
-export async function benchmarkStep(
-  options: StepBenchmarkOptions,
-  check: (artifacts: Artifacts) => void,
-): Promise<StepBenchmark> {
-  const { model, accumIter, steps, scratch } = options;
-  const artifacts = buildArtifacts(model, options.artifacts);
-  const { manifest } = artifacts;
-  check(artifacts);
+export async function benchmarkStep(options: StepBenchmarkOptions): Promise<StepBenchmark> {
+  const { prepared, steps, scratch } = options;
+  const { artifacts, runtimeOptions, compute } = prepared;
+  const { accumIter } = prepared.options;
   writeArtifacts(artifacts, scratch);
+  const manifest = readManifest(scratch);
   const state = new ModelState(manifest);
   state.initialize(0);
-  const runtime = new Runtime(options.runtime);
+  const runtime = new Runtime(runtimeOptions);
   try {
     const trainer = new Trainer(runtime, scratch, state);
     let withoutData: StepTimes;
     let withData: StepTimes;
     let peakRssBytes: number;
     try {
-      const batch = noiseBatch(manifest);
+      const batch = { inputs: noiseBatch(manifest) };
       withoutData = await timeSteps(trainer, accumIter, steps, async () => batch);
       peakRssBytes = process.resourceUsage().maxRSS * 1024;
       withData = await timeStepsWithData(trainer, manifest, options);
     } finally {
       trainer.release();
     }
-    const { kept, predicted } = manifest;
-    const once = { ...options.artifacts, kept, predicted, gradCheckpointing: false };
-    const graph = trainingGraph(model, manifest.batchSize, once);
-    const flops = accumIter * matmulFlops(expandDefinitions(graph));
+    const flops = accumIter * flopsOf(prepared);
     return {
       manifest,
       onnxRuntime: runtime.api.version,
@@ -99,7 +90,7 @@ export async function benchmarkStep(
       peakRssBytes,
       matmulFlops: flops,
       gflops: flops / median(withoutData.step) / 1e9,
-      gemmPeakGflops: await gemmPeak(runtime, options.artifacts.kernelPrecision),
+      gemmPeakGflops: await gemmPeak(runtime, compute.kernelPrecision),
       ...(options.profile ? await profileSteps(state, options) : {}),
     };
   } finally {
@@ -107,7 +98,14 @@ export async function benchmarkStep(
   }
 }
 
-interface BenchmarkBatch extends MicroBatch {
+/** The operations of one micro-batch's products, without those that are done again to save memory. */
+function flopsOf({ task, artifacts }: Prepared<PrepareOptions>): number {
+  const { batchSize, accumulate } = artifacts.manifest;
+  return matmulFlops(expandDefinitions(trainingGraph(task, { batchSize, accumulate })));
+}
+
+interface BenchmarkBatch {
+  readonly inputs: HostBatch;
   release?(): void;
 }
 
@@ -128,9 +126,10 @@ async function timeSteps(
       const before = performance.now();
       const batch = await nextBatch();
       waited += performance.now() - before;
-      await trainer.forwardBackward(batch, i, accumIter);
+      await trainer.forwardBackward(batch.inputs, i, accumIter);
       batch.release?.();
     }
+    await trainer.reduce(0);
     const between = performance.now();
     await trainer.update(step, { learningRate: 1e-4, weightDecay: 0.05 });
     const end = performance.now();
@@ -146,20 +145,18 @@ async function timeSteps(
 async function timeStepsWithData(
   trainer: Trainer,
   manifest: Manifest,
-  { accumIter, steps, images, numWorkers }: StepBenchmarkOptions,
+  { prepared, steps, images, numWorkers }: StepBenchmarkOptions,
 ): Promise<StepTimes> {
   const loader = new TrainLoader({
-    folder: images,
-    batchSize: manifest.batchSize,
-    ...imageSize(manifest.model),
-    patchCount: manifest.patches,
+    source: images,
+    inputs: manifest.inputs,
     seed: 0,
     numWorkers,
     startEpoch: 0,
     startBatch: 0,
   });
   try {
-    return await timeSteps(trainer, accumIter, steps, () => loader.next());
+    return await timeSteps(trainer, prepared.options.accumIter, steps, () => loader.next());
   } finally {
     await loader.close();
   }
@@ -168,14 +165,14 @@ async function timeStepsWithData(
 /** A few steps in sessions of their own, for the profiler slows down every operator a little. */
 async function profileSteps(
   state: ModelState,
-  { runtime: runtimeOptions, scratch, accumIter }: StepBenchmarkOptions,
+  { prepared, scratch }: StepBenchmarkOptions,
 ): Promise<Pick<StepBenchmark, 'trainingOperators' | 'optimizerOperators'>> {
   const prefix = join(scratch, 'profile');
-  const runtime = new Runtime({ ...runtimeOptions, profilePrefix: prefix });
+  const runtime = new Runtime({ ...prepared.runtimeOptions, profilePrefix: prefix });
   try {
     const trainer = new Trainer(runtime, scratch, state);
-    const batch = noiseBatch(state.manifest);
-    await timeSteps(trainer, accumIter, profiledSteps, async () => batch);
+    const batch = { inputs: noiseBatch(state.manifest) };
+    await timeSteps(trainer, prepared.options.accumIter, profiledSteps, async () => batch);
     trainer.release(); // a session writes its profile when it ends
   } finally {
     runtime.release();
@@ -188,14 +185,18 @@ async function profileSteps(
 }
 
 /** Images of noise and random permutations: what they show does not change what a step costs. */
-function noiseBatch({ batchSize, model, patches }: Manifest): MicroBatch {
-  const { height, width } = imageSize(model);
+export function noiseBatch({ inputs }: Manifest): HostBatch {
   const random = new RandomStream(0, 'sample');
-  const images = Uint8Array.from({ length: batchSize * height * width * 3 }, () => random.int(256));
-  const idsShuffle = new BigInt64Array(batchSize * patches);
-  for (let b = 0; b < batchSize; b++)
-    random.permutation(patches).forEach((id, i) => {
-      idsShuffle[b * patches + i] = BigInt(id);
-    });
-  return { images, idsShuffle };
+  const batch = emptyBatch(inputs);
+  for (const { name, shape, content } of inputs) {
+    const numbers = batch[name]!;
+    if (content === 'pixels') for (let i = 0; i < numbers.length; i++) numbers[i] = random.int(256);
+    if (content !== 'permutation') continue;
+    const [rows, length] = shape as [number, number];
+    for (let row = 0; row < rows; row++) {
+      const ids = random.permutation(length);
+      (numbers as BigInt64Array).set(BigInt64Array.from(ids, BigInt), row * length);
+    }
+  }
+  return batch;
 }

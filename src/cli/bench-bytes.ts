@@ -1,12 +1,13 @@
 import type { Options } from 'yargs';
-import { checkedKeptCount, checkedPredictedCount } from '../artifact/build.js';
 import { trainingGraph } from '../artifact/graphs.js';
 import { graphBytes } from '../bench/bytes.js';
 import { lowerGraph } from '../compiler/lowering/lower.js';
+import { maeTask } from '../model/mae.js';
+import { modelOf } from '../model/presets.js';
 import { version } from '../util/version.js';
 import { jsonFlag, type Row, report } from './bench-report.js';
 import { type Arguments, choice } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 
 export const options = {
   ...modelFlags,
@@ -22,11 +23,8 @@ export const options = {
 
 /** The bytes that each operator of the portable training graph moves in a step. */
 export async function run(argv: Arguments<typeof options>): Promise<void> {
-  const model = modelOf(argv);
-  const kept = checkedKeptCount(model, argv.maskRatio);
-  const predicted = checkedPredictedCount(model, kept, argv.predictRatio);
-  const accumulate = argv.accumIter > 1;
-  const graph = lowerGraph(trainingGraph(model, argv.batchSize, { ...argv, kept, predicted, accumulate }), {
+  const task = maeTask(modelOf(argv), argv);
+  const graph = lowerGraph(trainingGraph(task, { ...argv, accumulate: argv.accumIter > 1 }), {
     graphPrecision: argv.precision === 'fp32' ? undefined : argv.precision,
   });
   const { operators, totalBytes, productBytes, otherBytes } = graphBytes(graph);

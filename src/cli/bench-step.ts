@@ -4,19 +4,20 @@ import type { OperatorTime } from '../bench/profile.js';
 import { median } from '../bench/statistics.js';
 import { benchmarkStep, type StepBenchmark, type StepTimes } from '../bench/step.js';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
-import { type ImageFolder, indexImageFolder } from '../data/sources/image-folder.js';
-import { artifactOptions } from '../jobs/artifact-options.js';
+import { indexImageFolder } from '../data/sources/image-folder.js';
+import type { ImageSource } from '../data/sources/source.js';
 import { checkMemory, formatGiB } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
-import { chooseDevice } from '../runtime/choose-device.js';
+import { prepare } from '../jobs/prepare.js';
+import { maeTask } from '../model/mae.js';
 import type { Device } from '../runtime/device.js';
-import { type Compute, chooseCompute } from '../train/engine/compute.js';
+import type { Compute } from '../train/engine/compute.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, text } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
 export const options = {
@@ -49,18 +50,13 @@ export const options = {
 type StepArguments = Arguments<typeof options>;
 
 export async function run(argv: StepArguments): Promise<void> {
-  const model = modelOf(argv);
-  const device = chooseDevice(argv.device, argv.precision);
-  const compute = chooseCompute(argv, device);
-  const { accumIter, steps, numWorkers, threads, profile } = argv;
+  const { steps, numWorkers, profile } = argv;
+  const prepared = await prepare(argv, maeTask);
+  const { device, compute, artifacts } = prepared;
+  checkMemory(artifacts.manifest, argv, device);
   const result = await withScratchFolder(async (scratch) => {
     const images = await openImages(argv, scratch);
-    const artifacts = artifactOptions(argv, compute, device);
-    const runtime = { threads, kernelsPath: compute.kernels?.path, device };
-    return benchmarkStep(
-      { model, artifacts, accumIter, runtime, steps, images, numWorkers, scratch, profile },
-      ({ manifest }) => checkMemory(manifest, argv, device),
-    );
+    return benchmarkStep({ prepared, steps, images, numWorkers, scratch, profile });
   });
   report(rowsOf(argv, device, compute, result), argv.json);
   if (!argv.json) {
@@ -70,7 +66,7 @@ export async function run(argv: StepArguments): Promise<void> {
 }
 
 /** The folder that is given, or sample images: enough for two batches that differ. */
-async function openImages(argv: StepArguments, scratch: string): Promise<ImageFolder> {
+async function openImages(argv: StepArguments, scratch: string): Promise<ImageSource> {
   const given = argv.dataPath;
   if (given === undefined) {
     const folder = join(scratch, 'images');

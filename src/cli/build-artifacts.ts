@@ -2,11 +2,13 @@ import type { Options } from 'yargs';
 import { buildArtifacts } from '../artifact/build.js';
 import { buildOnnxRuntimeTraining } from '../artifact/onnxruntime-training/build.js';
 import { type ArtifactFiles, writeArtifacts } from '../artifact/write.js';
+import { maeTask } from '../model/mae.js';
+import { modelOf } from '../model/presets.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, choice, integer, number, text } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 
 const runtimes = ['portable', 'onnxruntime-training'] as const;
 
@@ -21,18 +23,18 @@ export const options = {
     describe: 'What will run them: mae and any ONNX Runtime, or Microsoft’s on-device training 1.19',
   },
   kernels: {
-    type: 'string',
-    coerce: choice('kernels', ['none', 'fp32', 'bf16']),
-    default: 'none',
-    requiresArg: true,
-    describe: 'fp32 or bf16: operators of mae’s own library, in this precision; none: of ONNX alone',
+    type: 'boolean',
+    default: false,
+    describe:
+      'Use the custom operators of mae’s own library, which then have to be there; else those of ONNX alone',
   },
   precision: {
     type: 'string',
     coerce: choice('precision', ['fp32', 'fp16', 'bf16']),
     default: 'fp32',
     requiresArg: true,
-    describe: 'Of the products in the training graph: fp16 or bf16 for devices that are fast at it',
+    describe:
+      'Of the products in the training graph: fp16 or bf16 for devices that are fast at it (--kernels: fp32, bf16)',
   },
   seed: {
     coerce: integer('seed', { min: 0 }),
@@ -62,17 +64,15 @@ function portable(argv: Arguments<typeof options>): ArtifactFiles {
       );
     }
   }
-  const { accumIter, kernels, precision } = argv;
-  if (kernels !== 'none' && precision !== 'fp32') {
-    throw new UserError(`--precision ${precision}: expected without --kernels, which has its own precision`);
-  }
-  const kernelPrecision = kernels === 'none' ? undefined : kernels;
-  const graphPrecision = precision === 'fp32' ? undefined : precision;
-  return buildArtifacts(modelOf(argv), {
-    ...argv,
+  const { batchSize, accumIter, gradCheckpointing, kernels, precision } = argv;
+  if (kernels && precision === 'fp16')
+    throw new UserError('--precision: expected fp32 or bf16 with --kernels, got fp16');
+  return buildArtifacts(maeTask(modelOf(argv), argv), {
+    batchSize,
     accumulate: accumIter > 1,
-    kernelPrecision,
-    graphPrecision,
+    gradCheckpointing,
+    ...(kernels && precision !== 'fp16' && { kernelPrecision: precision }),
+    ...(!kernels && precision !== 'fp32' && { graphPrecision: precision }),
   });
 }
 
@@ -80,5 +80,6 @@ function onnxRuntimeTraining(argv: Arguments<typeof options>): ArtifactFiles {
   const { seed = pretrainDefaults.seed, weightDecay = 0, gradCheckpointing } = argv;
   if (gradCheckpointing) throw new UserError('--grad-checkpointing: expected with --runtime portable only');
   if (argv.precision !== 'fp32') throw new UserError('--precision: expected with --runtime portable only');
-  return { files: buildOnnxRuntimeTraining(modelOf(argv), { ...argv, seed, weightDecay }) };
+  if (argv.kernels) throw new UserError('--kernels: expected with --runtime portable only');
+  return { files: buildOnnxRuntimeTraining(maeTask(modelOf(argv), argv), { ...argv, seed, weightDecay }) };
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
+import { epochLosses } from '../train/observers/jsonl.js';
 import { pretrainDefaults } from '../train/options.js';
 import { type Arguments, text } from './flags.js';
 import { runPretraining } from './pretrain.js';
@@ -40,9 +41,8 @@ export async function run({ output }: Arguments<typeof options>): Promise<void> 
   const result = await runPretraining({ ...recipe, dataPath: images, outputDir: runFolder });
   if (process.exitCode) return; // stopped by a signal
   await reconstruct({ images: paths.slice(0, 6), checkpoint: runFolder, output: picture });
-  console.log(
-    `loss: ${result.firstLoss.toFixed(4)} in the first epoch, ${result.lastLoss.toFixed(4)} in the last`,
-  );
+  const losses = await epochLosses(join(runFolder, 'log.jsonl'));
+  console.log(`loss: ${losses[0]!.toFixed(4)} in the first epoch, ${losses.at(-1)!.toFixed(4)} in the last`);
   console.log('open these:');
   console.log(`  ${picture}  original, masked, reconstruction, reconstruction with the visible patches`);
   console.log(`  ${join(runFolder, 'log.jsonl')}  one JSON object a line`);

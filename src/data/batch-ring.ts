@@ -1,13 +1,18 @@
 import { Worker } from 'node:worker_threads';
+import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
+import { sizeOf } from '../util/shape.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
-import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
-import type { SharedFolder } from './sources/image-folder.js';
+import {
+  type FillJob,
+  type FillSetup,
+  RowFiller,
+  type SharedArray,
+  type SkippedImage,
+} from './row-filler.js';
 import { addSeconds, noSeconds, type StageSeconds } from './stage-seconds.js';
 
-export interface BatchRingOptions extends Omit<FillSetup, 'images' | 'idsShuffle' | 'folder'> {
-  folder: SharedFolder;
-  batchSize: number;
+export interface BatchRingOptions extends Omit<FillSetup, 'slots'> {
   numWorkers: number;
   prefetch: number;
 }
@@ -18,8 +23,8 @@ export type JobRequest = Pick<FillJob, 'epoch' | 'firstPosition' | 'rows' | 'ord
 /** A filled slot. `skipped` is in the order of its rows. */
 export interface FilledSlot {
   request: JobRequest;
-  images: Uint8Array;
-  idsShuffle: BigInt64Array;
+  /** By the names of the inputs. */
+  arrays: Readonly<Record<string, SharedArray>>;
   skipped: { row: number; image: SkippedImage }[];
   /** What all threads together spent on it. */
   seconds: StageSeconds;
@@ -67,15 +72,9 @@ export class BatchRing {
   #closed = false;
 
   constructor(options: BatchRingOptions, nextRequest: () => JobRequest | undefined) {
-    const { batchSize, numWorkers, prefetch, ...rest } = options;
-    const { height, width, patchCount } = options;
+    const { numWorkers, prefetch, ...rest } = options;
     const slots = Array.from({ length: prefetch + 1 }, (_, slot) => slot); // one more is in the caller's hands
-    const shared = (bytes: number) => new SharedArrayBuffer(bytes);
-    this.#setup = {
-      ...rest,
-      images: slots.map(() => new Uint8Array(shared(batchSize * height * width * 3))),
-      idsShuffle: slots.map(() => new BigInt64Array(shared(batchSize * patchCount * 8))),
-    };
+    this.#setup = { ...rest, slots: slots.map(() => options.inputs.map(sharedArray)) };
     this.#nextRequest = nextRequest;
     this.#freeSlots = slots;
     if (numWorkers === 0) this.#filler = new RowFiller(this.#setup);
@@ -111,12 +110,12 @@ export class BatchRing {
     const filler = this.#filler;
     if (filler) this.#filling = this.#filling.then(() => this.#fillHere(filler, pending));
     await pending.finished;
+    const { inputs, slots } = this.#setup;
     const { slot } = pending.job;
     let released = false;
     return {
       request: pending.job,
-      images: this.#setup.images[slot]!,
-      idsShuffle: this.#setup.idsShuffle[slot]!,
+      arrays: Object.fromEntries(inputs.map(({ name }, index) => [name, slots[slot]![index]!])),
       skipped: pending.skipped.sort((a, b) => a.row - b.row),
       seconds: pending.seconds,
       release: () => {
@@ -193,6 +192,21 @@ export class BatchRing {
     this.#filler?.close();
   }
 }
+
+/** Zeros for an input, in memory that all threads share. */
+function sharedArray({ type, shape }: BatchInput): SharedArray {
+  const memory = new SharedArrayBuffer(sizeOf(shape) * elementBytes[type]);
+  switch (type) {
+    case 'uint8':
+      return new Uint8Array(memory);
+    case 'int64':
+      return new BigInt64Array(memory);
+    case 'float32':
+      return new Float32Array(memory);
+  }
+}
+
+const elementBytes = { uint8: 1, int64: 8, float32: 4 } as const;
 
 function pendingJob(job: FillJob): PendingJob {
   let resolve = () => {};

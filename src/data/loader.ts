@@ -1,8 +1,9 @@
+import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
-import type { SkippedImage } from './row-filler.js';
-import type { ImageFolder } from './sources/image-folder.js';
+import { rowLength, type SharedArray, type SkippedImage } from './row-filler.js';
+import type { ImageSource } from './sources/source.js';
 import type { StageSeconds } from './stage-seconds.js';
 
 export type { SkippedImage } from './row-filler.js';
@@ -14,11 +15,9 @@ const defaultMaxSkippedShare = 0.5;
 const imagesBeforeJudging = 64;
 
 export interface ValidationLoaderOptions {
-  folder: ImageFolder;
-  batchSize: number;
-  height: number;
-  width: number;
-  patchCount: number;
+  source: ImageSource;
+  /** What a batch holds, as the task or its manifest says. */
+  inputs: readonly BatchInput[];
   seed: number;
   /** Threads that decode; 0 decodes on the calling thread. */
   numWorkers: number;
@@ -36,8 +35,8 @@ export interface TrainLoaderOptions extends ValidationLoaderOptions {
 interface LoadedBatch {
   /** In the epoch. */
   index: number;
-  images: Uint8Array; // [batchSize, height, width, 3]
-  idsShuffle: BigInt64Array; // [batchSize, patchCount]
+  /** By the names of the inputs. */
+  inputs: Readonly<Record<string, SharedArray>>;
   skipped: SkippedImage[];
   /** Time that all loading threads together spent on it. */
   seconds: StageSeconds;
@@ -50,9 +49,9 @@ export interface Batch extends LoadedBatch {
 }
 
 export interface ValidationBatch extends LoadedBatch {
-  /** Rows that hold images; the rest of the arrays is padding (black, any permutation). */
+  /** Rows that hold images; the rest of the arrays is zeros. */
   count: number;
-  /** Which image of the folder each of the `count` rows holds. */
+  /** Which image of the source each of the `count` rows holds. */
   imageIndices: Uint32Array;
 }
 
@@ -95,23 +94,28 @@ function openRing(
   mode: 'train' | 'validate',
   nextRequest: () => JobRequest | undefined,
 ): BatchRing {
-  const { batchSize, height, width, patchCount, seed, numWorkers } = options;
+  const { source, inputs, seed, numWorkers } = options;
   const { prefetch = defaultPrefetch, maxSkippedShare = defaultMaxSkippedShare } = options;
-  const folder = options.folder.share();
   return new BatchRing(
-    { folder, mode, batchSize, height, width, patchCount, seed, numWorkers, prefetch, maxSkippedShare },
+    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare },
     nextRequest,
   );
 }
 
+/** B, the first axis of every input. */
+function batchSizeOf({ inputs }: ValidationLoaderOptions): number {
+  return inputs[0]!.shape[0]!;
+}
+
 /**
- * Batches for pretraining, without end: random resized crops, flips and mask permutations of a folder, shuffled
+ * Batches for pretraining, without end: random resized crops, flips and mask permutations of a source, shuffled
  * anew each epoch. What a batch holds is a function of the seed, its epoch and its index alone: not of workers,
  * of timing or of where the run started. The images left over at the end of an epoch's order are dropped.
  */
 export class TrainLoader {
   readonly batchesPerEpoch: number;
   readonly #options: TrainLoaderOptions;
+  readonly #batchSize: number;
   readonly #ring: BatchRing;
   readonly #judge: SkipJudge;
   /** The batch that is to be requested from the workers next. */
@@ -119,15 +123,17 @@ export class TrainLoader {
   #order: { epoch: number; images: Uint32Array<SharedArrayBuffer> } | undefined;
 
   constructor(options: TrainLoaderOptions) {
-    const { folder, batchSize, startEpoch, startBatch, maxSkippedShare = defaultMaxSkippedShare } = options;
-    this.batchesPerEpoch = Math.floor(folder.length / batchSize);
+    const { source, startEpoch, startBatch, maxSkippedShare = defaultMaxSkippedShare } = options;
+    const batchSize = batchSizeOf(options);
+    this.batchesPerEpoch = Math.floor(source.length / batchSize);
     if (this.batchesPerEpoch === 0) {
       throw new UserError(
-        `loader: expected at least ${batchSize} images for one batch, got ${folder.length} in ${folder.root}; use a smaller --batch-size or more images`,
+        `loader: expected at least ${batchSize} images for one batch, got ${source.length} in ${source.root}; use a smaller --batch-size or more images`,
       );
     }
     this.#options = options;
-    this.#judge = new SkipJudge(folder.root, maxSkippedShare, this.batchesPerEpoch * batchSize);
+    this.#batchSize = batchSize;
+    this.#judge = new SkipJudge(source.root, maxSkippedShare, this.batchesPerEpoch * batchSize);
     this.#requested = this.#carry({ epoch: startEpoch, index: startBatch });
     this.#ring = openRing(options, 'train', () => this.#request());
   }
@@ -140,16 +146,16 @@ export class TrainLoader {
 
   #request(): JobRequest {
     const { epoch, index } = this.#requested;
-    const { batchSize } = this.#options;
+    const rows = this.#batchSize;
     this.#requested = this.#carry({ epoch, index: index + 1 });
-    return { epoch, firstPosition: index * batchSize, rows: batchSize, order: this.#orderOf(epoch) };
+    return { epoch, firstPosition: index * rows, rows, order: this.#orderOf(epoch) };
   }
 
   #orderOf(epoch: number): Uint32Array<SharedArrayBuffer> {
     if (this.#order?.epoch !== epoch) {
-      const { folder, seed } = this.#options;
-      const images = new Uint32Array(new SharedArrayBuffer(folder.length * 4));
-      images.set(new RandomStream(seed, 'order', epoch).permutation(folder.length));
+      const { source, seed } = this.#options;
+      const images = new Uint32Array(new SharedArrayBuffer(source.length * 4));
+      images.set(new RandomStream(seed, 'order', epoch).permutation(source.length));
       this.#order = { epoch, images };
     }
     return this.#order.images;
@@ -161,12 +167,11 @@ export class TrainLoader {
    */
   async next(): Promise<Batch> {
     const slot = (await this.#ring.next())!;
-    const { batchSize } = this.#options;
     const { epoch, firstPosition } = slot.request;
-    this.#judge.count(epoch, batchSize, slot.skipped);
-    const { images, idsShuffle, seconds, release } = slot;
+    this.#judge.count(epoch, this.#batchSize, slot.skipped);
+    const { arrays: inputs, seconds, release } = slot;
     const skipped = slot.skipped.map(({ image }) => image);
-    return { epoch, index: firstPosition / batchSize, images, idsShuffle, skipped, seconds, release };
+    return { epoch, index: firstPosition / this.#batchSize, inputs, skipped, seconds, release };
   }
 
   /**
@@ -174,13 +179,13 @@ export class TrainLoader {
    * could, as far as the batch tells.
    */
   pathsOf({ epoch, index, skipped }: Pick<Batch, 'epoch' | 'index' | 'skipped'>): string[] {
-    const { folder, batchSize, seed } = this.#options;
-    const order = new RandomStream(seed, 'order', epoch).permutation(folder.length);
+    const { source, seed } = this.#options;
+    const order = new RandomStream(seed, 'order', epoch).permutation(source.length);
     const unreadable = new Set(skipped.map(({ path }) => path));
-    return Array.from({ length: batchSize }, (_, row) => {
+    return Array.from({ length: this.#batchSize }, (_, row) => {
       let path = '';
-      for (let offset = 0; offset < folder.length; offset++) {
-        path = folder.path(order[(index * batchSize + row + offset) % folder.length]!);
+      for (let offset = 0; offset < source.length; offset++) {
+        path = source.name(order[(index * this.#batchSize + row + offset) % source.length]!);
         if (!unreadable.has(path)) break;
       }
       return path;
@@ -194,7 +199,7 @@ export class TrainLoader {
 }
 
 /**
- * One pass over a folder in its own order: the middle of each image, resized so that it just fits, and a mask
+ * One pass over a source in its own order: the middle of each image, resized so that it just fits, and a mask
  * permutation that belongs to the image for good. Unreadable images are left out.
  */
 export class ValidationLoader {
@@ -203,23 +208,24 @@ export class ValidationLoader {
   /** Every image left out so far, also those after the last readable one. */
   readonly skipped: SkippedImage[] = [];
   readonly #options: ValidationLoaderOptions;
+  readonly #batchSize: number;
   readonly #ring: BatchRing;
   readonly #judge: SkipJudge;
   #requested = 0;
 
   constructor(options: ValidationLoaderOptions) {
-    const { folder, batchSize, maxSkippedShare = defaultMaxSkippedShare } = options;
-    this.batchCount = Math.ceil(folder.length / batchSize);
+    const { source, maxSkippedShare = defaultMaxSkippedShare } = options;
     this.#options = options;
-    this.#judge = new SkipJudge(folder.root, maxSkippedShare, folder.length);
+    this.#batchSize = batchSizeOf(options);
+    this.batchCount = Math.ceil(source.length / this.#batchSize);
+    this.#judge = new SkipJudge(source.root, maxSkippedShare, source.length);
     this.#ring = openRing(options, 'validate', () => this.#request());
   }
 
   #request(): JobRequest | undefined {
     if (this.#requested === this.batchCount) return undefined;
-    const { folder, batchSize } = this.#options;
-    const firstPosition = this.#requested++ * batchSize;
-    const rows = Math.min(batchSize, folder.length - firstPosition);
+    const firstPosition = this.#requested++ * this.#batchSize;
+    const rows = Math.min(this.#batchSize, this.#options.source.length - firstPosition);
     return { epoch: 0, firstPosition, rows, order: undefined };
   }
 
@@ -232,30 +238,26 @@ export class ValidationLoader {
       this.skipped.push(...slot.skipped.map(({ image }) => image));
       const good = this.#compact(slot);
       if (good.length > 0) {
-        const { images, idsShuffle, seconds, release } = slot;
+        const { arrays: inputs, seconds, release } = slot;
         const imageIndices = Uint32Array.from(good, (row) => firstPosition + row);
-        const index = firstPosition / this.#options.batchSize;
+        const index = firstPosition / this.#batchSize;
         const skipped = this.skipped.slice(skippedBefore);
-        return { index, images, idsShuffle, release, skipped, seconds, count: good.length, imageIndices };
+        return { index, inputs, release, skipped, seconds, count: good.length, imageIndices };
       }
       slot.release();
     }
     return undefined;
   }
 
-  /** Moves the rows that hold images to the front and blackens the rest; returns where they came from. */
-  #compact({ request, images, idsShuffle, skipped }: FilledSlot): number[] {
-    const { batchSize, height, width, patchCount } = this.#options;
+  /** Moves the rows that hold images to the front and clears the rest; returns where they came from. */
+  #compact({ request, arrays, skipped }: FilledSlot): number[] {
     const bad = new Set(skipped.map(({ row }) => row));
     const good = Array.from({ length: request.rows }, (_, row) => row).filter((row) => !bad.has(row));
-    const rowBytes = height * width * 3;
-    good.forEach((from, to) => {
-      images.copyWithin(to * rowBytes, from * rowBytes, (from + 1) * rowBytes);
-      idsShuffle.copyWithin(to * patchCount, from * patchCount, (from + 1) * patchCount);
-    });
-    images.fill(0, good.length * rowBytes);
-    for (let row = good.length; row < batchSize; row++) {
-      for (let i = 0; i < patchCount; i++) idsShuffle[row * patchCount + i] = BigInt(i);
+    for (const input of this.#options.inputs) {
+      const array = arrays[input.name] as Uint8Array;
+      const length = rowLength(input);
+      good.forEach((from, to) => void array.copyWithin(to * length, from * length, (from + 1) * length));
+      array.subarray(good.length * length).fill(0);
     }
     return good;
   }

@@ -1,12 +1,14 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import type { BatchInput } from '../model/task.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
+import { sizeOf } from '../util/shape.js';
 import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
 import { ImageError, type Region, type Size } from './decode/pixels.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
 import { BicubicResampler } from './resample.js';
-import { ImageFolder, type SharedFolder } from './sources/image-folder.js';
+import { openSource } from './sources/open-source.js';
+import { FileBuffer, type ImageSource, type SharedSource } from './sources/source.js';
 import { StageClock, type StageSeconds } from './stage-seconds.js';
 
 /** An image that could not be read. */
@@ -15,20 +17,22 @@ export interface SkippedImage {
   reason: string;
 }
 
+export type SharedArray =
+  | Uint8Array<SharedArrayBuffer>
+  | BigInt64Array<SharedArrayBuffer>
+  | Float32Array<SharedArrayBuffer>;
+
 /** What stays the same for a whole run; sent to each worker once. */
 export interface FillSetup {
-  folder: SharedFolder;
+  source: SharedSource;
   /** 'train' crops and flips at random and replaces bad files; 'validate' cuts the middle out and does not. */
   mode: 'train' | 'validate';
-  height: number;
-  width: number;
-  patchCount: number;
   seed: number;
   /** Of a whole epoch, the share of bad files that is still tolerated. */
   maxSkippedShare: number;
-  /** One of each a slot: images [rows, height, width, 3], ids_shuffle [rows, patchCount]. */
-  images: Uint8Array<SharedArrayBuffer>[];
-  idsShuffle: BigInt64Array<SharedArrayBuffer>[];
+  inputs: readonly BatchInput[];
+  /** The arrays of each slot, in the order of the inputs. */
+  slots: SharedArray[][];
 }
 
 /** One batch to fill: row r is position `firstPosition + r` of the epoch's order. */
@@ -38,7 +42,7 @@ export interface FillJob {
   epoch: number;
   firstPosition: number;
   rows: number;
-  /** The epoch's order of the folder; without it, position p is image p. */
+  /** The epoch's order of the source; without it, position p is image p. */
   order: Uint32Array<SharedArrayBuffer> | undefined;
   /** One counter: the next row that nobody has taken. */
   tickets: Int32Array<SharedArrayBuffer>;
@@ -47,15 +51,15 @@ export interface FillJob {
 /** Reads, decodes, crops and resizes single images into rows of batches. One for each worker. */
 export class RowFiller {
   readonly #setup: FillSetup;
-  readonly #folder: ImageFolder;
+  readonly #source: ImageSource;
   readonly #resampler = new BicubicResampler();
   readonly #decoder = new ImageDecoder(undefined, (length) => this.#resampler.reserve(length));
   readonly #clock = new StageClock();
-  #file = Buffer.allocUnsafe(1 << 20);
+  readonly #file = new FileBuffer();
 
   constructor(setup: FillSetup) {
     this.#setup = setup;
-    this.#folder = new ImageFolder(setup.folder);
+    this.#source = openSource(setup.source);
   }
 
   close(): void {
@@ -73,12 +77,12 @@ export class RowFiller {
    */
   async fill(job: FillJob, row: number): Promise<SkippedImage | undefined> {
     this.#clock.start();
-    const { mode, seed, patchCount, idsShuffle, maxSkippedShare } = this.#setup;
+    const { mode, seed, maxSkippedShare } = this.#setup;
     const position = job.firstPosition + row;
-    const ids = idsShuffle[job.slot]!.subarray(row * patchCount, (row + 1) * patchCount);
-    randomPermutation(ids, seed, mode === 'train' ? job.epoch : fixedMaskEpoch, position);
+    for (const ids of this.#rowsOf('permutation', job, row))
+      randomPermutation(ids as BigInt64Array, seed, mode === 'train' ? job.epoch : fixedMaskEpoch, position);
 
-    const count = this.#folder.length;
+    const count = this.#source.length;
     const tries = mode === 'train' ? Math.min(count, longestRun(maxSkippedShare)) : 1;
     let skipped: SkippedImage | undefined;
     for (let offset = 0; offset < tries; offset++) {
@@ -86,22 +90,23 @@ export class RowFiller {
       const image = job.order ? job.order[place]! : place;
       const reason = await this.#tryImage(image, job, row, position);
       if (reason === undefined) return skipped;
-      skipped ??= { path: this.#folder.path(image), reason };
+      skipped ??= { path: this.#source.name(image), reason };
     }
     if (mode === 'validate') return skipped;
     throw new UserError(
-      `image folder: expected readable images in ${this.#folder.root}, got ${tries} unreadable ones in a row, the first ${skipped!.path}: ${skipped!.reason}; replace or remove the damaged files`,
+      `image folder: expected readable images in ${this.#source.root}, got ${tries} unreadable ones in a row, the first ${skipped!.path}: ${skipped!.reason}; replace or remove the damaged files`,
     );
   }
 
   /** Undefined when row `row` holds the image, else why it does not. */
   async #tryImage(image: number, job: FillJob, row: number, position: number): Promise<string | undefined> {
     try {
-      const path = this.#folder.path(image);
       this.#clock.charge('other');
-      const bytes = this.#read(path);
+      const bytes = this.#source.read(image, this.#file);
       this.#clock.charge('read');
       await this.#place(bytes, job, row, position);
+      for (const classes of this.#rowsOf('class', job, row))
+        oneAt(classes as Float32Array, this.#source.labelOf(image));
       return undefined;
     } catch (error) {
       // A system error (no such file, no permission, a bad disk) or damaged bytes; all else is our own fault.
@@ -111,10 +116,10 @@ export class RowFiller {
   }
 
   async #place(bytes: Uint8Array, job: FillJob, row: number, position: number): Promise<void> {
-    const { mode, height, width, seed, images } = this.#setup;
-    const rowBytes = height * width * 3;
-    const out = images[job.slot]!.subarray(row * rowBytes, (row + 1) * rowBytes);
-    const target = { height, width };
+    const { mode, seed, inputs } = this.#setup;
+    const [out] = this.#rowsOf('pixels', job, row) as [Uint8Array];
+    const target = pixelsOf(inputs);
+    const { height, width } = target;
     const size = await this.#decoder.size(bytes);
     if (mode === 'validate') {
       const box = centerCropBox(size, target);
@@ -133,23 +138,32 @@ export class RowFiller {
     this.#clock.charge('resample');
   }
 
-  /** The whole file, in a buffer that the next file overwrites. */
-  #read(path: string): Uint8Array {
-    const file = openSync(path, 'r');
-    try {
-      const { size } = fstatSync(file);
-      if (this.#file.length < size) this.#file = Buffer.allocUnsafe(size);
-      let length = 0;
-      while (length < size) {
-        const read = readSync(file, this.#file, length, size - length, length);
-        if (read === 0) break;
-        length += read;
-      }
-      return this.#file.subarray(0, length);
-    } finally {
-      closeSync(file);
-    }
+  /** The part of a row in each input of that content. */
+  #rowsOf(content: BatchInput['content'], job: FillJob, row: number): SharedArray[] {
+    const { inputs, slots } = this.#setup;
+    return inputs.flatMap((input, index) => {
+      if (input.content !== content) return [];
+      const length = rowLength(input);
+      return [slots[job.slot]![index]!.subarray(row * length, (row + 1) * length) as SharedArray];
+    });
   }
+}
+
+/** Numbers of one image in an input. */
+export function rowLength({ shape }: BatchInput): number {
+  return sizeOf(shape.slice(1));
+}
+
+/** The size of the pictures that the inputs ask for. */
+export function pixelsOf(inputs: readonly BatchInput[]): Size {
+  const [, height = 0, width = 0] = inputs.find(({ content }) => content === 'pixels')?.shape ?? [];
+  return { height, width };
+}
+
+/** @param place −1, of an image without a class, leaves zeros alone */
+function oneAt(row: Float32Array, place: number): void {
+  row.fill(0);
+  if (place >= 0) row[place] = 1;
 }
 
 /** Pixels beside the box that its outermost outputs read. */

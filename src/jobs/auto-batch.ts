@@ -1,34 +1,42 @@
-import { type Artifacts, buildArtifacts } from '../artifact/build.js';
+import type { Artifacts } from '../artifact/build.js';
 import type { Manifest } from '../artifact/manifest.js';
+import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Device } from '../runtime/device.js';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
-import type { Compute } from '../train/engine/compute.js';
+import { emptyBatch } from '../train/engine/batch-tensors.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { Trainer } from '../train/engine/trainer.js';
-import type { PretrainOptions } from '../train/options.js';
 import { recordedBatch } from '../train/resume.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
-import { artifactOptions } from './artifact-options.js';
 import { estimateMemory, fittingBatchSize, formatGiB } from './memory-estimate.js';
 
 /** Left free: the estimate is none to the byte, and allocators lose a little between buffers. */
 const margin = 0.1;
 
+/** What of a run's options says how its batch may be divided. */
+export interface DividedOptions {
+  readonly autoBatch?: boolean;
+  readonly batchSize: number;
+  readonly accumIter: number;
+  readonly gradCheckpointing: boolean;
+  readonly outputDir?: string;
+  readonly resume?: string;
+}
+
 /**
  * With `--auto-batch`, the options with the largest batch size that fits the device and divides the effective batch,
  * and the accumIter that keeps it; else the options. A run that goes on keeps to its own division.
  */
-export async function divideBatch(
-  options: PretrainOptions,
-  model: ModelConfig,
-  compute: Compute,
-  device: Device,
-): Promise<PretrainOptions> {
+export async function divideBatch<O extends DividedOptions>(
+  options: O,
+  buildFor: (options: O) => Artifacts,
+  runtime: RuntimeOptions & { readonly device: Device },
+): Promise<O> {
   if (!options.autoBatch) return options;
+  const { device } = runtime;
   const effective = options.batchSize * options.accumIter;
   const recorded = await recordedBatch(options);
   if (recorded !== undefined) {
@@ -42,20 +50,14 @@ export async function divideBatch(
         'and --accum-iter',
     );
   }
-  const build = (batchSize: number): Artifacts =>
-    buildArtifacts(
-      model,
-      artifactOptions({ ...options, batchSize, accumIter: effective / batchSize }, compute, device),
-    );
+  const divided = (batchSize: number): O => ({ ...options, batchSize, accumIter: effective / batchSize });
+  const build = (batchSize: number) => buildFor(divided(batchSize));
   const batchSize = await largestBatch(effective, {
     build,
     estimate: (manifest) => estimateMemory(manifest, device),
     usable: (1 - margin) * memory.usableBytes,
     // the CPU's system promises more memory than there is and ends who uses it: there the estimate has to do
-    trial:
-      device.memory === undefined
-        ? undefined
-        : (artifacts) => trialStep(artifacts, { threads: options.threads, device }),
+    trial: device.memory === undefined ? undefined : (artifacts) => trialStep(artifacts, runtime),
   });
   if (batchSize === undefined) {
     const { totalBytes } = estimateMemory(build(1).manifest, device);
@@ -64,7 +66,7 @@ export async function divideBatch(
         `${formatGiB(memory.usableBytes)}; use a smaller --model${options.gradCheckpointing ? '' : ' or --grad-checkpointing'}`,
     );
   }
-  return { ...options, batchSize, accumIter: effective / batchSize };
+  return divided(batchSize);
 }
 
 export interface BatchSearch {
@@ -106,20 +108,17 @@ export function divisorsDescending(n: number): number[] {
 
 /** Forward, backward and optimizer once, on blank images. */
 async function trialStep(artifacts: Artifacts, runtimeOptions: RuntimeOptions): Promise<void> {
-  const { manifest } = artifacts;
   const runtime = new Runtime(runtimeOptions);
   try {
     await withScratchFolder(async (folder) => {
       writeArtifacts(artifacts, folder);
+      const manifest = readManifest(folder);
       const state = new ModelState(manifest);
       state.initialize(0);
       const trainer = new Trainer(runtime, folder, state);
       try {
-        const { height, width } = imageSize(manifest.model);
-        const { batchSize, patches } = manifest;
-        const images = new Uint8Array(batchSize * height * width * 3);
-        const idsShuffle = new BigInt64Array(batchSize * patches).map((_, i) => BigInt(i % patches));
-        await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
+        await trainer.forwardBackward(emptyBatch(manifest.inputs), 0, 1);
+        await trainer.reduce(0);
         await trainer.update(1, { learningRate: 0, weightDecay: 0 });
       } finally {
         trainer.release();

@@ -1,5 +1,4 @@
 import { UserError } from '../util/errors.js';
-import { layerNormEpsilon } from './layers.js';
 
 /** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */
 export interface ModelConfig {
@@ -19,6 +18,9 @@ export interface ModelConfig {
   /** Epsilon of every layer norm; 1e-6, the paper's, where it is not given. */
   layerNormEps?: number;
 }
+
+/** The epsilon of every layer norm of the published models (timm's ViT). */
+export const layerNormEpsilon = 1e-6;
 
 /** The epsilon of every layer norm of a model. */
 export function layerNormEps(config: ModelConfig): number {
@@ -141,14 +143,4 @@ export function patchGrid(config: ModelConfig): { rows: number; columns: number 
 export function patchCount(config: ModelConfig): number {
   const { rows, columns } = patchGrid(config);
   return rows * columns;
-}
-
-/** K, the number of patches the encoder sees: ⌊L·(1 − maskRatio)⌋, as the paper's code counts. */
-export function keptCount(config: ModelConfig, maskRatio: number): number {
-  return Math.floor(patchCount(config) * (1 - maskRatio));
-}
-
-/** How many of `removed` patches are predicted: the nearest whole number, at least one. */
-export function predictedCount(removed: number, predictRatio: number): number {
-  return Math.max(1, Math.round(predictRatio * removed));
 }

@@ -1,6 +1,5 @@
 import { RandomStream } from '../util/random.js';
 import { sizeOf } from '../util/shape.js';
-import { type ModelConfig, patchGrid } from './config.js';
 import type { ParameterSpec } from './parameters.js';
 import { sinCosPositions } from './positions.js';
 
@@ -10,12 +9,10 @@ import { sinCosPositions } from './positions.js';
  */
 export function initialize(
   target: Float32Array,
-  spec: ParameterSpec,
-  config: ModelConfig,
+  { initialization, shape }: Pick<ParameterSpec, 'initialization' | 'shape'>,
   seed: number,
   index: number,
 ): void {
-  const { initialization, shape } = spec;
   const random = new RandomStream(seed, 'init', index);
   switch (initialization.kind) {
     case 'zeros':
@@ -39,7 +36,7 @@ export function initialize(
       return;
     }
     case 'sin-cos-positions': {
-      const { rows, columns } = patchGrid(config);
+      const { rows, columns } = initialization;
       target.set(sinCosPositions(rows, columns, shape.at(-1)!));
       return;
     }

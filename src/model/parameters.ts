@@ -1,12 +1,12 @@
 import type { Shape } from '../util/shape.js';
-import { type ModelConfig, patchCount } from './config.js';
+import { type ModelConfig, patchCount, patchGrid } from './config.js';
 
 /** How a parameter starts; see `initialize.ts`. */
 export type Initialization =
   | { kind: 'zeros' | 'ones' | 'xavier-uniform' }
   | { kind: 'normal'; deviation: number }
   | { kind: 'uniform'; bound: number }
-  | { kind: 'sin-cos-positions' };
+  | { kind: 'sin-cos-positions'; rows: number; columns: number };
 
 /** Weight decay applies to `decayed` parameters only; `fixed` ones are not trained. */
 export type ParameterGroup = 'decayed' | 'notDecayed' | 'fixed';
@@ -17,6 +17,10 @@ export interface ParameterSpec {
   readonly shape: Shape;
   readonly group: ParameterGroup;
   readonly initialization: Initialization;
+}
+
+export function isTrained({ group }: Pick<ParameterSpec, 'group'>): boolean {
+  return group !== 'fixed';
 }
 
 /** Every parameter of the encoder, in the order of the published state dict. */
@@ -62,7 +66,7 @@ function token(name: string, width: number): ParameterSpec {
 
 function positions(name: string, config: ModelConfig, width: number): ParameterSpec {
   const shape = [1, 1 + patchCount(config), width];
-  return { name, shape, group: 'fixed', initialization: { kind: 'sin-cos-positions' } };
+  return { name, shape, group: 'fixed', initialization: { kind: 'sin-cos-positions', ...patchGrid(config) } };
 }
 
 function weight(name: string, shape: Shape): ParameterSpec {

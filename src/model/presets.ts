@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
-import { type ModelConfig, parseModelConfig } from './config.js';
+import { checkModelConfig, type ModelConfig, parseModelConfig } from './config.js';
 
 const presetFolder = new URL('../../models/', import.meta.url);
 
@@ -42,4 +42,19 @@ export function presetNameOf(config: ModelConfig): string | undefined {
     const fields = Object.keys({ ...preset, ...config }) as (keyof ModelConfig)[];
     return fields.every((field) => preset[field] === config[field]);
   });
+}
+
+/** The model that flags name, at the input size they ask for. */
+export function modelOf({
+  model,
+  inputSize,
+}: {
+  model: string;
+  inputSize?: ModelConfig['inputSize'] | undefined;
+}): ModelConfig {
+  const config = loadModelConfig(model);
+  if (inputSize === undefined) return config;
+  const resized = { ...config, inputSize };
+  checkModelConfig(resized, '--input-size');
+  return resized;
 }

@@ -1,4 +1,4 @@
-import type { Batch, TrainLoader } from '../data/loader.js';
+import type { Batch, SkippedImage, TrainLoader } from '../data/loader.js';
 import type { Trainer } from './engine/trainer.js';
 import type { Meter } from './meter.js';
 
@@ -7,27 +7,42 @@ export class BatchFeed {
   readonly #loader: TrainLoader;
   readonly #trainer: Trainer;
   readonly #meter: Meter;
+  readonly #onSkipped: (image: SkippedImage) => void;
+  readonly #reported = new Set<string>();
   #ahead: Promise<Batch> | undefined;
 
-  constructor(loader: TrainLoader, trainer: Trainer, meter: Meter) {
+  /** @param onSkipped is told of each image that could not be read, once */
+  constructor(
+    loader: TrainLoader,
+    trainer: Trainer,
+    meter: Meter,
+    onSkipped: (image: SkippedImage) => void = () => {},
+  ) {
     this.#loader = loader;
     this.#trainer = trainer;
     this.#meter = meter;
+    this.#onSkipped = onSkipped;
   }
 
-  next(): Promise<Batch> {
-    const batch = this.#ahead ?? this.#loader.next();
+  async next(): Promise<Batch> {
+    const ahead = this.#ahead ?? this.#loader.next();
     this.#ahead = undefined;
-    return this.#meter.waiting(batch);
+    const batch = await this.#meter.waiting(ahead);
+    for (const image of batch.skipped) {
+      if (this.#reported.has(image.path)) continue;
+      this.#reported.add(image.path);
+      this.#onSkipped(image);
+    }
+    return batch;
   }
 
   /** Gradients of a micro-batch; see `Trainer.forwardBackward`. */
   async forwardBackward(batch: Batch, index: number, count: number): Promise<number> {
-    const loss = this.#trainer.forwardBackward(batch, index, count);
+    const loss = this.#trainer.forwardBackward(batch.inputs, index, count);
     if (this.#trainer.canStage) {
       this.#ahead = this.#loader.next();
       // an error of the loader is thrown by `next`; what could not be sent now is sent with the run
-      this.#ahead.then((next) => this.#trainer.stage(next)).catch(() => {});
+      this.#ahead.then((next) => this.#trainer.stage(next.inputs)).catch(() => {});
     }
     return loss;
   }

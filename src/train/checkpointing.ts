@@ -1,49 +1,17 @@
 import { join } from 'node:path';
-import type { ManifestParameter } from '../artifact/manifest.js';
-import { UserError } from '../util/errors.js';
+import type { Manifest, ManifestParameter } from '../artifact/manifest.js';
 import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
 import { readTensorInto, type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
-import { readState, type State, writeState } from '../weights/checkpoint/state.js';
-import { modelMetadata } from '../weights/foreign/describe-model.js';
+import { readState, writeState } from '../weights/checkpoint/state.js';
 import { checkParameters, withSafetensors } from '../weights/foreign/weights.js';
 import { type ModelState, sliceOf } from './engine/model-state.js';
-import { isLossScale, type LossScale } from './loss-scale.js';
-
-/** Where a run is, beside its tensors. */
-export interface RunState extends State {
-  /** Optimizer steps taken. */
-  readonly step: number;
-  readonly epoch: number;
-  /** Steps taken in this epoch, and the sum of their losses. */
-  readonly stepInEpoch: number;
-  readonly epochLossSum: number;
-  /** Unreadable images met so far. */
-  readonly skippedImages: number;
-  /** Steps without a finite gradient, in which the optimizer did not run: in all, and in this epoch. */
-  readonly skippedSteps: number;
-  readonly skippedInEpoch: number;
-  /** Of a run in float16. */
-  readonly lossScale?: LossScale | undefined;
-}
-
-export const startOfRun: RunState = {
-  step: 0,
-  epoch: 0,
-  stepInEpoch: 0,
-  epochLossSum: 0,
-  skippedImages: 0,
-  skippedSteps: 0,
-  skippedInEpoch: 0,
-};
-
-/** What checkpoints from before a field was there mean by its absence. */
-const earlierFields = { skippedSteps: 0, skippedInEpoch: 0 };
+import { checkedPosition, type Position } from './position.js';
 
 /** Saves a step of a run; nothing older is touched before it is whole. Returns its folder. See `writeCheckpoint`. */
 export function saveCheckpoint(
   run: string,
   state: ModelState,
-  position: RunState,
+  position: Position,
   keep: number,
   spared?: string,
 ): Promise<string> {
@@ -56,7 +24,7 @@ export function saveCheckpoint(
       await writeSafetensors(
         join(folder, checkpointFiles.model),
         weights,
-        modelMetadata(manifest, position.step),
+        metadataOf(manifest, position.step),
       );
       const moments = [
         ...tensorsOf(state.expAvg, state.trained, 'exp_avg.'),
@@ -71,24 +39,18 @@ export function saveCheckpoint(
 }
 
 /** Reads a checkpoint's weights, moments and position back. */
-export async function loadCheckpoint(folder: string, state: ModelState): Promise<RunState> {
+export async function loadCheckpoint(folder: string, state: ModelState): Promise<Position> {
   await readArena(join(folder, checkpointFiles.model), state.parameters, state.manifest.parameters);
   const optimizer = join(folder, checkpointFiles.optimizer);
   await readArena(optimizer, state.expAvg, state.trained, 'exp_avg.');
   await readArena(optimizer, state.expAvgSq, state.trained, 'exp_avg_sq.');
-  // fields in one order, so that a resumed run writes the bytes of one that was left alone
-  const saved: State = { ...earlierFields, ...(await readState(folder)) };
-  const check = (isRight: boolean, what: string) => {
-    if (isRight) return;
-    const path = join(folder, checkpointFiles.state);
-    throw new UserError(`checkpoint: expected ${what} in ${path}; resume from another checkpoint`);
-  };
-  for (const field of Object.keys(startOfRun)) {
-    check(typeof saved[field] === 'number', `a number "${field}"`);
-  }
-  const { lossScale } = saved;
-  check(lossScale === undefined || isLossScale(lossScale), 'a loss scale and its good steps "lossScale"');
-  return { ...startOfRun, ...saved } as RunState;
+  return checkedPosition(await readState(folder), join(folder, checkpointFiles.state));
+}
+
+/** What `model.safetensors` says of its model, so that the file alone is enough to use it. */
+function metadataOf({ model, metadata }: Manifest, step: number): Record<string, string> {
+  const fields = { format: 'mae', ...metadata, model: JSON.stringify(model), step: String(step) };
+  return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The parts of an arena as float32 tensors, in the order of the model. */

@@ -19,12 +19,12 @@ export class Meter {
     }
   }
 
-  read(imagesPerStep: number, restart: boolean): { images_per_second: number; data_wait: number } {
+  read(imagesPerStep: number, restart: boolean): { imagesPerSecond: number; dataWait: number } {
     this.#steps++;
     const elapsed = performance.now() - this.#start;
     const reading = {
-      images_per_second: (this.#steps * imagesPerStep * 1000) / elapsed,
-      data_wait: this.#waited / elapsed,
+      imagesPerSecond: (this.#steps * imagesPerStep * 1000) / elapsed,
+      dataWait: this.#waited / elapsed,
     };
     if (restart) this.restart();
     return reading;

@@ -85,3 +85,40 @@ export const pretrainDefaults = {
   precision: 'auto',
   kernels: true,
 } as const satisfies Partial<PretrainOptions>;
+
+/** Whether an option changes what a run computes: one that does not may be another when the run is resumed. */
+export const changesResult: { readonly [K in keyof Required<PretrainOptions>]: boolean } = {
+  dataPath: false, // the images themselves are compared
+  outputDir: false,
+  model: false, // its sizes are compared
+  inputSize: true,
+  batchSize: true,
+  accumIter: true,
+  autoBatch: false,
+  epochs: true,
+  maxSteps: false,
+  warmupEpochs: true,
+  blr: true,
+  lr: true,
+  minLr: true,
+  weightDecay: true,
+  maskRatio: true,
+  predictRatio: true,
+  normPixLoss: true,
+  gradCheckpointing: false,
+  clipGrad: true,
+  seed: true,
+  numWorkers: false,
+  threads: false,
+  resume: false,
+  init: true,
+  valPath: false,
+  saveEvery: false,
+  saveEverySteps: false,
+  keep: false,
+  logEvery: false,
+  maxBadSteps: false,
+  device: false,
+  precision: true,
+  kernels: false,
+};

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
 import { logHasSteps } from './observers/jsonl.js';
-import type { PretrainOptions } from './options.js';
+import { changesResult, type PretrainOptions } from './options.js';
 
 /** `config.json` of a run: every resolved option and version. */
 export interface RunConfig {
@@ -18,37 +19,17 @@ export interface RunConfig {
   readonly dataset: { readonly images: number; readonly fingerprint: string };
 }
 
-/** Options that do not change what a run computes: a resumed run may have others. */
-const freeOptions = new Set<keyof PretrainOptions>([
-  'dataPath',
-  'outputDir',
-  'model',
-  'maxSteps',
-  'numWorkers',
-  'threads',
-  'resume',
-  'valPath',
-  'saveEvery',
-  'saveEverySteps',
-  'keep',
-  'logEvery',
-  'maxBadSteps',
-  'device',
-  'kernels',
-  'gradCheckpointing',
-  'autoBatch',
-]);
-
 /** What runs from before an option was there computed. */
 const earlierOptions: Readonly<Record<string, unknown>> = { 'predict-ratio': 1 };
 
 export function describeRun(
   options: PretrainOptions,
   model: ModelConfig,
-  dataset: RunConfig['dataset'],
+  { length, fingerprint }: Pick<ImageSource, 'length' | 'fingerprint'>,
   versions: { mae: string; onnxruntime: string },
 ): RunConfig {
   const flags = Object.entries(options).map(([field, value]) => [kebabCase(field), value]);
+  const dataset = { images: length, fingerprint };
   return { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
 }
 
@@ -107,8 +88,11 @@ export async function findResume(
  */
 export async function recordedBatch({
   outputDir,
-  resume,
-}: PretrainOptions): Promise<{ batchSize: number; accumIter: number } | undefined> {
+  resume = 'auto',
+}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<
+  { batchSize: number; accumIter: number } | undefined
+> {
+  if (outputDir === undefined) return undefined;
   let run: string | undefined;
   if (resume !== 'auto' && resume !== 'never') {
     const { folder } = await resolveCheckpoint(resume);
@@ -122,13 +106,16 @@ export async function recordedBatch({
     : undefined;
 }
 
+const fields = Object.entries(changesResult);
+const known = new Set(fields.map(([field]) => kebabCase(field)));
+const changing = new Set(fields.filter(([, changes]) => changes).map(([field]) => kebabCase(field)));
+
 /** What differs between two runs that changes what they compute, as `batch-size 64 there, 32 here`. */
 function compareRuns(there: RunConfig, here: RunConfig): string[] {
-  const free = new Set([...freeOptions].map(kebabCase));
   const earlier = { ...earlierOptions, ...there.options };
   const names = new Set([...Object.keys(earlier), ...Object.keys(here.options)]);
   const entries: [string, unknown, unknown][] = [...names]
-    .filter((name) => !free.has(name))
+    .filter((name) => changing.has(name) || !known.has(name))
     .map((name) => [name, earlier[name], here.options[name]]);
   for (const field of Object.keys(here.model) as (keyof ModelConfig)[]) {
     entries.push([`model ${field}`, there.model[field], here.model[field]]);

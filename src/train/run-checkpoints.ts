@@ -1,56 +1,107 @@
+import { UserError } from '../util/errors.js';
 import { pointLatestAt, removeOldCheckpoints } from '../weights/checkpoint/run-directory.js';
-import { type RunState, saveCheckpoint } from './checkpointing.js';
+import type { BadSteps } from './bad-steps.js';
+import { saveCheckpoint } from './checkpointing.js';
 import type { ModelState } from './engine/model-state.js';
+import type { Tell } from './observer.js';
+import type { PretrainOptions } from './options.js';
+import type { Plan } from './plan.js';
+import type { Position } from './position.js';
+
+/** What checkpoints need of a run. */
+export interface SavedRun {
+  readonly options: Pick<PretrainOptions, 'outputDir' | 'keep' | 'saveEvery' | 'saveEverySteps'>;
+  readonly plan: Pick<Plan, 'totalSteps'>;
+  readonly state: ModelState;
+  readonly position: Position;
+  readonly resumeFrom?: string | undefined;
+}
 
 /**
  * The checkpoints that a run saves. Whether weights are any good is known only when a step has computed a loss from
  * them: until then the last checkpoint that did so stays, whatever `keep` says.
  */
 export class RunCheckpoints {
-  /** The newest, or the one that the run goes on from. */
-  latest: string | undefined;
-  /** The step of it. */
-  savedAt: number | undefined;
-  readonly #run: string;
-  readonly #keep: number;
+  readonly #run: SavedRun;
+  readonly #device: { download(): void };
+  readonly #badSteps: BadSteps;
+  readonly #tell: Tell;
+  /** The newest, or the one that the run goes on from; and its step. */
+  #latest: string | undefined;
+  #savedAt: number | undefined;
   #good: string | undefined;
 
-  constructor(run: string, keep: number, resumeFrom: string | undefined, step: number) {
+  /** @param device brings the weights and moments into the state */
+  constructor(run: SavedRun, device: { download(): void }, badSteps: BadSteps, tell: Tell) {
     this.#run = run;
-    this.#keep = keep;
-    this.latest = resumeFrom;
-    this.savedAt = resumeFrom === undefined ? undefined : step;
+    this.#device = device;
+    this.#badSteps = badSteps;
+    this.#tell = tell;
+    this.#latest = run.resumeFrom;
+    this.#savedAt = run.resumeFrom === undefined ? undefined : run.position.step;
   }
 
-  /** Its folder; undefined, and nothing is written, where the weights are not finite. */
-  async save(state: ModelState, position: RunState): Promise<string | undefined> {
-    if (!state.isFinite) return undefined;
-    this.latest = await saveCheckpoint(this.#run, state, position, this.#keep, this.#good);
-    this.savedAt = position.step;
-    return this.latest;
+  /** Whether `--save-every` or `--save-every-steps` asks for one here. */
+  isDue({ step, epoch }: Position, isEpochEnd: boolean): boolean {
+    const { saveEvery, saveEverySteps } = this.#run.options;
+    if (step === this.#savedAt || step === 0) return false;
+    return (
+      (saveEverySteps !== undefined && step % saveEverySteps === 0) || (isEpochEnd && epoch % saveEvery === 0)
+    );
+  }
+
+  /** Saves unless this step is saved already, or its weights may be to blame for bad steps, or are not finite. */
+  async save(position: Position): Promise<void> {
+    const { step } = position;
+    if (step === this.#savedAt || this.#badSteps.inRow > 0) return;
+    const { options, state } = this.#run;
+    this.#device.download();
+    if (!state.isFinite) {
+      this.#tell('checkpointRefused', { step });
+      return;
+    }
+    this.#latest = await saveCheckpoint(options.outputDir, state, position, options.keep, this.#good);
+    this.#savedAt = step;
+    this.#tell('checkpointSaved', { step, path: this.#latest });
   }
 
   /** A step computed a finite loss from the newest, or from what followed it. */
   async confirm(): Promise<void> {
-    if (this.latest === undefined || this.latest === this.#good) return;
-    const wasSpared = this.#keep === 1 && this.#good !== undefined;
-    this.#good = this.latest;
+    if (this.#latest === undefined || this.#latest === this.#good) return;
+    const wasSpared = this.#run.options.keep === 1 && this.#good !== undefined;
+    this.#good = this.#latest;
     if (wasSpared) await this.#removeOld();
   }
 
-  /** The run came to its end. */
-  async finish(): Promise<void> {
-    const hasSpared = this.#keep === 1 && this.#good !== undefined && this.latest !== this.#good;
-    if (hasSpared) await this.#removeOld();
+  /**
+   * The run ends here, at the end of its plan or before. Returns the folder of its last step, if that was saved; a
+   * UserError where the plan ends in bad steps.
+   */
+  async end({ step }: Position): Promise<string | undefined> {
+    const isSaved = this.#savedAt === step;
+    if (step === this.#run.plan.totalSteps) {
+      if (this.#badSteps.inRow > 0) throw this.#badSteps.error(await this.fallBack());
+      if (!isSaved) {
+        throw new UserError(
+          'training: expected finite weights at the end; start again with a lower --lr or --clip-grad 1',
+        );
+      }
+      const hasSpared =
+        this.#run.options.keep === 1 && this.#good !== undefined && this.#latest !== this.#good;
+      if (hasSpared) await this.#removeOld();
+    }
+    return isSaved ? this.#latest : undefined;
   }
 
   /** Leaves a newest one that no step has computed a finite loss from; returns the last good one. */
   async fallBack(): Promise<string | undefined> {
-    if (this.#good !== undefined && this.#good !== this.latest) await pointLatestAt(this.#run, this.#good);
+    const { outputDir } = this.#run.options;
+    if (this.#good !== undefined && this.#good !== this.#latest) await pointLatestAt(outputDir, this.#good);
     return this.#good;
   }
 
   #removeOld(): Promise<void> {
-    return removeOldCheckpoints(this.#run, this.savedAt!, this.#keep);
+    const { outputDir, keep } = this.#run.options;
+    return removeOldCheckpoints(outputDir, this.#savedAt!, keep);
   }
 }

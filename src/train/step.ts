@@ -1,16 +1,9 @@
 import type { Batch } from '../data/loader.js';
 import type { BatchFeed } from './batch-feed.js';
-import type { RunState } from './checkpointing.js';
 import type { Trainer } from './engine/trainer.js';
 import { afterGoodStep, afterOverflow, judgeStep, type StepOutcome } from './loss-scale.js';
 import type { PretrainOptions } from './options.js';
-
-/** What a step needs of a run. */
-export interface StepParts {
-  readonly trainer: Trainer;
-  readonly feed: BatchFeed;
-  nextBatch(): Promise<Batch>;
-}
+import type { Position } from './position.js';
 
 export interface StepOptions extends Pick<PretrainOptions, 'accumIter' | 'weightDecay' | 'clipGrad'> {
   readonly lr: number;
@@ -19,35 +12,36 @@ export interface StepOptions extends Pick<PretrainOptions, 'accumIter' | 'weight
 export interface StepResult {
   readonly loss: number;
   readonly gradientNorm: number;
-  /** The step's own; the position has the one of the next. */
+  /** The loss scale of this step; the position has that of the next. */
   readonly lossScale: number | undefined;
   /** The optimizer runs after a good one only. */
   readonly outcome: StepOutcome;
-  /** Released; for their names. */
+  /** Already released: only their names may be read. */
   readonly batches: readonly Batch[];
   /** After the step. */
-  readonly position: RunState;
+  readonly position: Position;
 }
 
 /** Gradients of accumIter micro-batches, then AdamW unless the loss or the gradient is no number. */
 export async function takeStep(
-  { trainer, feed, nextBatch }: StepParts,
-  position: RunState,
+  trainer: Trainer,
+  feed: BatchFeed,
+  position: Position,
   { accumIter, lr, weightDecay, clipGrad }: StepOptions,
 ): Promise<StepResult> {
   const { lossScale } = position;
   trainer.lossScale = lossScale?.scale ?? 1;
   const batches: Batch[] = [];
-  let loss = 0;
+  let ownLoss = 0;
   let { skippedImages } = position;
   for (let i = 0; i < accumIter; i++) {
-    const batch = await nextBatch();
+    const batch = await feed.next();
     skippedImages += batch.skipped.length;
-    loss += (await feed.forwardBackward(batch, i, accumIter)) / accumIter;
+    ownLoss += (await feed.forwardBackward(batch, i, accumIter)) / accumIter;
     batch.release();
     batches.push(batch);
   }
-  const { gradientNorm } = trainer;
+  const { loss, gradientNorm } = await trainer.reduce(ownLoss);
   const outcome = judgeStep(loss, gradientNorm, lossScale);
   const isGood = outcome === 'good';
   if (isGood) {

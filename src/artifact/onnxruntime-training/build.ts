@@ -1,12 +1,11 @@
 import { expandDefinitions } from '../../compiler/lowering/expand.js';
 import { encodeModel } from '../../compiler/onnx/encode.js';
-import type { ModelConfig } from '../../model/config.js';
 import { initialize } from '../../model/initialize.js';
 import { adamWDefaults } from '../../model/optim/adamw.js';
-import { maeParameters } from '../../model/parameters.js';
+import { isTrained, type ParameterSpec } from '../../model/parameters.js';
+import type { Task } from '../../model/task.js';
 import { sizeOf } from '../../util/shape.js';
-import { checkedKeptCount, checkedPredictedCount } from '../build.js';
-import { evalGraph } from '../graphs.js';
+import { evaluationGraph } from '../graphs.js';
 import { evalModelFile, optimizerModelFile, trainingModelFile } from '../manifest.js';
 import type { ChunkedFile } from '../write.js';
 import { type CheckpointTensor, encodeCheckpoint, inlineSize } from './checkpoint.js';
@@ -23,10 +22,6 @@ const smallestExternalBytes = 64;
 
 export interface OnnxRuntimeTrainingOptions {
   readonly batchSize: number;
-  readonly maskRatio: number;
-  /** As in `ArtifactOptions`. */
-  readonly predictRatio?: number | undefined;
-  readonly normPixLoss: boolean;
   /** Micro-batches in a step. */
   readonly accumIter: number;
   /** Of every trained parameter: ONNX Runtime's optimizer knows one group. */
@@ -40,34 +35,30 @@ export interface OnnxRuntimeTrainingOptions {
  * checkpoint with fresh weights. Same options, same bytes.
  */
 export function buildOnnxRuntimeTraining(
-  config: ModelConfig,
-  options: OnnxRuntimeTrainingOptions,
+  task: Task,
+  { batchSize, accumIter, weightDecay, seed }: OnnxRuntimeTrainingOptions,
   inlineLimit = largestInlineBytes,
 ): Map<string, Uint8Array | ChunkedFile> {
-  const { batchSize, maskRatio, predictRatio, normPixLoss, accumIter, weightDecay, seed } = options;
-  const kept = checkedKeptCount(config, maskRatio);
-  const predicted = checkedPredictedCount(config, kept, predictRatio);
-  const training = accumulatingTrainingGraph(config, batchSize, { kept, predicted, normPixLoss, accumIter });
-  const evaluation = evalGraph(config, batchSize, { kept, normPixLoss });
+  const training = accumulatingTrainingGraph(task, batchSize, accumIter);
+  const evaluation = evaluationGraph(task, batchSize);
   return new Map([
     [trainingModelFile, encodeModel(expandDefinitions(training))],
     [evalModelFile, encodeModel(expandDefinitions(evaluation))],
     [optimizerModelFile, encodeModel(sequenceAdamWGraph(adamWDefaults, weightDecay))],
-    ...checkpointFiles(config, seed, inlineLimit),
+    ...checkpointFiles(task.parameters, seed, inlineLimit),
   ]);
 }
 
 /** The checkpoint and, for models over `inlineLimit` bytes, the file with the numbers it leaves out. */
 function checkpointFiles(
-  config: ModelConfig,
+  specs: readonly ParameterSpec[],
   seed: number,
   inlineLimit: number,
 ): [string, Uint8Array | ChunkedFile][] {
-  const specs = maeParameters(config);
   const numbersOf = (index: number): Float32Array => {
     const spec = specs[index]!;
     const numbers = new Float32Array(sizeOf(spec.shape));
-    initialize(numbers, spec, config, seed, index);
+    initialize(numbers, spec, seed, index);
     return numbers;
   };
   const sizes = specs.map(({ shape }) => 4 * sizeOf(shape));
@@ -80,7 +71,7 @@ function checkpointFiles(
       const data = external[index]
         ? { externalOffset: sum(externalSizes.slice(0, index)) }
         : numbersOf(index);
-      yield { name, shape, trained: group !== 'fixed', data };
+      yield { name, shape, trained: isTrained({ group }), data };
     }
   }
   function* chunks(): Generator<Uint8Array> {

@@ -2,45 +2,42 @@ import { gradients } from '../../compiler/autodiff/gradients.js';
 import { scalarLike } from '../../compiler/graph/constant.js';
 import { type Graph, input, sequenceInput } from '../../compiler/graph/graph.js';
 import { adamWOptimizer, inPlaceAccumulator } from '../../compiler/graph/ops/microsoft.js';
-import type { ModelConfig } from '../../model/config.js';
-import { type MaeLossOptions, maeInputs, maeLoss } from '../../model/mae.js';
+import { accumulationName, gradientName } from '../../compiler/training-names.js';
 import type { AdamWOptions } from '../../model/optim/adamw.js';
-import { maeParameters } from '../../model/parameters.js';
-import { gradientName, parameterInputs } from '../graphs.js';
+import { isTrained } from '../../model/parameters.js';
+import type { Task } from '../../model/task.js';
+import { declareBatch, declareParameters } from '../graphs.js';
 
 /**
  * Forward, backward and accumulation in one graph, with the names and the order by which ONNX Runtime's training
  * session tells inputs and outputs apart (`onnxruntime.training.artifacts.generate_artifacts` writes them so).
  *
- * Inputs: images, ids_shuffle, the parameters, `<parameter>_grad.accumulation.buffer` for each that is trained,
- * lazy_reset_grad. Outputs: loss, `<parameter>_grad.accumulation.out`.
+ * Inputs: the task's, the parameters, `<parameter>_grad.accumulation.buffer` for each that is trained, lazy_reset_grad.
+ * Outputs: loss, `<parameter>_grad.accumulation.out`.
  *
- * @param options accumIter: micro-batches in a step; their gradients add up to their mean.
+ * @param accumIter micro-batches in a step; their gradients add up to their mean.
  */
-export function accumulatingTrainingGraph(
-  config: ModelConfig,
-  batchSize: number,
-  options: MaeLossOptions & { accumIter: number },
-): Graph {
-  const specs = maeParameters(config);
-  const { values, p } = parameterInputs(specs);
-  const inputs = maeInputs(config, batchSize);
-  const loss = maeLoss(config, p, inputs, options);
-  const trained = specs.filter(({ group }) => group !== 'fixed').map(({ name }) => p(name));
-  const gradientOf = gradients(loss, scalarLike(loss, 1 / options.accumIter), trained);
+export function accumulatingTrainingGraph(task: Task, batchSize: number, accumIter: number): Graph {
+  const parameters = declareParameters(task.parameters);
+  const batch = declareBatch(task.inputs(batchSize));
+  const loss = task.loss(parameters.byName, batch.byName);
+  const trained = task.parameters.filter(isTrained);
+  const gradientOf = gradients(
+    loss,
+    scalarLike(loss, 1 / accumIter),
+    trained.map(({ name }) => parameters.byName(name)),
+  );
   const lazyResetGrad = input('lazy_reset_grad', 'bool', [1]);
-  const accumulators = trained.map((parameter) => {
-    const name = gradientName(parameter);
-    const buffer = input(`${name}.accumulation.buffer`, 'float32', parameter.shape);
-    const updated = inPlaceAccumulator(buffer, gradientOf.get(parameter)!, lazyResetGrad);
-    return { buffer, output: { name: `${name}.accumulation.out`, value: updated } };
+  const accumulators = trained.map(({ name, shape }) => {
+    const buffer = input(accumulationName(name), 'float32', shape);
+    const updated = inPlaceAccumulator(buffer, gradientOf.get(parameters.byName(name))!, lazyResetGrad);
+    return { buffer, output: { name: `${gradientName(name)}.accumulation.out`, value: updated } };
   });
   return {
     name: 'training_model',
     inputs: [
-      inputs.images,
-      inputs.idsShuffle,
-      ...values.values(),
+      ...batch.values,
+      ...parameters.values,
       ...accumulators.map(({ buffer }) => buffer),
       lazyResetGrad,
     ],

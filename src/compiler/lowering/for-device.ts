@@ -12,6 +12,7 @@ import {
 import { cast } from '../graph/ops/elementwise.js';
 import { where } from '../graph/ops/movement.js';
 import { softmax } from '../graph/ops/normalization.js';
+import { firstMicroBatchName, isAccumulation } from '../training-names.js';
 import { rewrite } from './rewrite.js';
 
 /** What the kernels of a device lack that the portable graph asks of them. */
@@ -25,12 +26,6 @@ export interface Lacks {
   /** Adding up in float32 what Softmax takes in half precision. */
   readonly float32Sums: boolean;
 }
-
-/**
- * An input of the training graph where gradients are accumulated and `inPlace` is lacking: 1 in the first micro-batch of
- * a step, else 0.
- */
-export const firstMicroBatchName = 'first_micro_batch';
 
 /** The graph as such a device can run all of it; nothing changes where nothing is lacking. */
 export function lowerForDevice(graph: Graph, lacks: Lacks | undefined): Graph {
@@ -105,9 +100,7 @@ function sumInFloat32(graph: Graph): Graph {
  * clear the gradients; a plain copy the runtime would leave out.
  */
 function copyBeforeWriting(graph: Graph): Graph {
-  const running = graph.inputs.filter(
-    ({ source }) => source.kind === 'input' && source.name.endsWith('.accumulation.buffer'),
-  );
+  const running = graph.inputs.filter(({ source }) => source.kind === 'input' && isAccumulation(source.name));
   if (running.length === 0) return graph;
   const first = input(firstMicroBatchName, 'float32', []);
   const isFirst = cast(first, 'bool');

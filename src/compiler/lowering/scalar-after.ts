@@ -8,6 +8,10 @@ import { reshape, slice } from '../graph/ops/movement.js';
  * there; what a backward pass computes from forward values alone would run in the forward pass and wait in memory.
  */
 export function scalarAfter(dy: Value, value: number): Value {
-  const first = reshape(slice(reshape(dy, [sizeOf(dy.shape)]), 0, 0, 1), []);
-  return shift(scale(first, 0), value);
+  return shift(scale(firstElement(dy), 0), value);
+}
+
+/** x[0, 0, …], a scalar. */
+export function firstElement(x: Value): Value {
+  return reshape(slice(reshape(x, [sizeOf(x.shape)]), 0, 0, 1), []);
 }

@@ -1,5 +1,5 @@
 import { imageSize, type ModelConfig } from '../../model/config.js';
-import { imagenetDeviation, imagenetMean } from '../../model/mae.js';
+import { imagenetDeviation, imagenetMean } from '../../model/vit.js';
 
 /** Patches [L, P] of one image on the host, for pictures. P is flattened row, column, channel. */
 

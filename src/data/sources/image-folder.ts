@@ -1,16 +1,12 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
 import { readFolderCache, writeFolderCache } from './folder-cache.js';
 import { scanFolder } from './folder-scan.js';
 import { fingerprintOf, type PathList } from './path-list.js';
-
-/** What a worker needs to open the same folder; shared memory, nothing is copied. */
-export interface SharedFolder {
-  root: string;
-  paths: PathList;
-}
+import type { FileBuffer, ImageSource, SharedFolder } from './source.js';
 
 /** The images below a folder, in the order of the bytes of their relative paths. */
-export class ImageFolder {
+export class ImageFolder implements ImageSource {
   readonly root: string;
   readonly length: number;
   readonly #paths: PathList;
@@ -18,7 +14,7 @@ export class ImageFolder {
   #fingerprint: string | undefined;
   #classes: Map<string, number> | undefined;
 
-  constructor({ root, paths }: SharedFolder) {
+  constructor({ root, paths }: Omit<SharedFolder, 'kind'>) {
     this.root = root;
     this.length = paths.offsets.length - 1;
     this.#paths = paths;
@@ -26,7 +22,7 @@ export class ImageFolder {
   }
 
   share(): SharedFolder {
-    return { root: this.root, paths: this.#paths };
+    return { kind: 'folder', root: this.root, paths: this.#paths };
   }
 
   /** Relative to the root, '/' between its parts. */
@@ -37,10 +33,28 @@ export class ImageFolder {
     return this.#bytes.toString('utf8', this.#paths.offsets[i], this.#paths.offsets[i + 1]);
   }
 
-  path(i: number): string {
+  /** Its path. */
+  name(i: number): string {
     const relative = this.relativePath(i);
     const base = this.root.endsWith(sep) ? this.root : this.root + sep;
     return base + (sep === '/' ? relative : relative.replaceAll('/', sep));
+  }
+
+  read(i: number, into: FileBuffer): Uint8Array {
+    const file = openSync(this.name(i), 'r');
+    try {
+      const { size } = fstatSync(file);
+      const bytes = into.atLeast(size);
+      let length = 0;
+      while (length < size) {
+        const read = readSync(file, bytes, length, size - length, length);
+        if (read === 0) break;
+        length += read;
+      }
+      return bytes.subarray(0, length);
+    } finally {
+      closeSync(file);
+    }
   }
 
   /** Bytes that the index takes. */
@@ -60,7 +74,7 @@ export class ImageFolder {
   }
 
   /** Place of an image's sub-folder in `classNames`, or −1 for an image in the root itself. */
-  classIndex(i: number): number {
+  labelOf(i: number): number {
     return this.#classPlaces().get(this.#className(i)) ?? -1;
   }
 

@@ -1,4 +1,5 @@
 import type { ManifestParameter } from '../../artifact/manifest.js';
+import type { Communicator } from '../../runtime/comm/communicator.js';
 import type { DeviceHeap, DeviceTensor } from '../../runtime/device-heap.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import { alignedFloat32Array, type BoundTensor } from '../../runtime/tensor.js';
@@ -14,8 +15,8 @@ export interface OptimizerPart {
   readonly expAvgSq: BoundTensor;
 }
 
-/** One kind of numbers of all parameters. */
-interface Numbers {
+/** One kind of numbers of all parameters: their values, their gradients, or a moment. */
+interface Arena {
   /** Those from an offset on; in memory of one tensor each, only as many as that tensor has. */
   at(offset: number, shape: Shape): BoundTensor;
   /** Copies the host's numbers to the device, and back. */
@@ -28,24 +29,27 @@ interface Numbers {
  * arenas themselves, arenas of the device, or a buffer for each tensor. `ModelState` has their values at the start, and
  * after each `download`.
  */
-export class DeviceState {
+export class DeviceArenas {
   readonly #runtime: Runtime;
   readonly #state: ModelState;
   readonly #tensors: BoundTensor[] = [];
-  readonly #parameters: Numbers;
-  readonly #gradients: Numbers;
-  readonly #expAvg: Numbers;
-  readonly #expAvgSq: Numbers;
+  /** Of the host, zeros where the device has memory of its own and no other rank adds to them. */
+  readonly #hostGradients: Float32Array;
+  readonly #parameters: Arena;
+  readonly #gradients: Arena;
+  readonly #expAvg: Arena;
+  readonly #expAvgSq: Arena;
 
   constructor(runtime: Runtime, state: ModelState) {
     this.#runtime = runtime;
     this.#state = state;
     const { trained, manifest } = state;
-    this.#parameters = this.#numbers(state.parameters, manifest.parameters);
+    this.#parameters = this.#arena(state.parameters, manifest.parameters);
     // padding between tensors is updated with them: zeros stay zeros
-    this.#gradients = this.#numbers(alignedFloat32Array(manifest.arena.trained), trained);
-    this.#expAvg = this.#numbers(state.expAvg, trained);
-    this.#expAvgSq = this.#numbers(state.expAvgSq, trained);
+    this.#hostGradients = alignedFloat32Array(manifest.arena.trained);
+    this.#gradients = this.#arena(this.#hostGradients, trained);
+    this.#expAvg = this.#arena(state.expAvg, trained);
+    this.#expAvgSq = this.#arena(state.expAvgSq, trained);
     for (const kind of [this.#parameters, this.#gradients, this.#expAvg, this.#expAvgSq]) kind.upload();
   }
 
@@ -59,7 +63,15 @@ export class DeviceState {
 
   /** Zeros for all gradients. Only where the device has the host's memory: elsewhere the graph clears them. */
   clearGradients(): void {
-    if (this.#gradients instanceof HostNumbers) this.#gradients.array.fill(0);
+    if (this.#gradients instanceof HostArena) this.#hostGradients.fill(0);
+  }
+
+  /** Each gradient becomes its sum over all ranks. */
+  async sumGradients(communicator: Communicator): Promise<void> {
+    if (communicator.size === 1) return;
+    this.#gradients.download();
+    await communicator.sum(this.#hostGradients);
+    this.#gradients.upload();
   }
 
   /**
@@ -104,36 +116,36 @@ export class DeviceState {
     this.#tensors.length = 0;
   }
 
-  #numbers(array: Float32Array, parameters: readonly ManifestParameter[]): Numbers {
+  #arena(array: Float32Array, parameters: readonly ManifestParameter[]): Arena {
     const keep = <T extends BoundTensor>(tensor: T): T => {
       this.#tensors.push(tensor);
       return tensor;
     };
     const { heap, device } = this.#runtime;
-    if (heap === undefined) return new HostNumbers(this.#runtime, array, keep);
+    if (heap === undefined) return new HostArena(this.#runtime, array, keep);
     const pieces = device.hasArena
       ? [{ offset: 0, values: array }]
       : parameters.map((parameter) => ({ offset: parameter.offset, values: sliceOf(array, parameter) }));
-    return new DeviceNumbers(this.#runtime, heap, pieces, keep);
+    return new DeviceArena(this.#runtime, heap, pieces, keep);
   }
 }
 
 type Keep = <T extends BoundTensor>(tensor: T) => T;
 
 /** The host's array itself. */
-class HostNumbers implements Numbers {
-  readonly array: Float32Array;
+class HostArena implements Arena {
+  readonly #array: Float32Array;
   readonly #runtime: Runtime;
   readonly #keep: Keep;
 
   constructor(runtime: Runtime, array: Float32Array, keep: Keep) {
     this.#runtime = runtime;
-    this.array = array;
+    this.#array = array;
     this.#keep = keep;
   }
 
   at(offset: number, shape: Shape): BoundTensor {
-    return this.#keep(this.#runtime.tensor(this.array.subarray(offset, offset + sizeOf(shape)), shape));
+    return this.#keep(this.#runtime.tensor(this.#array.subarray(offset, offset + sizeOf(shape)), shape));
   }
 
   upload(): void {}
@@ -141,7 +153,7 @@ class HostNumbers implements Numbers {
 }
 
 /** Pieces of memory of the device: one for all, or one a parameter. */
-class DeviceNumbers implements Numbers {
+class DeviceArena implements Arena {
   readonly #runtime: Runtime;
   readonly #heap: DeviceHeap;
   readonly #pieces: readonly { offset: number; values: Float32Array; tensor: DeviceTensor }[];
@@ -163,7 +175,7 @@ class DeviceNumbers implements Numbers {
     const piece = this.#pieces.find(
       (each) => each.offset <= offset && offset < each.offset + each.values.length,
     );
-    if (piece === undefined) throw new RangeError(`DeviceNumbers: expected an offset inside, got ${offset}`);
+    if (piece === undefined) throw new RangeError(`DeviceArena: expected an offset inside, got ${offset}`);
     return this.#keep(this.#heap.view(piece.tensor, shape, offset - piece.offset));
   }
 

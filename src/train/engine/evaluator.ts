@@ -1,67 +1,64 @@
 import type { Manifest } from '../../artifact/manifest.js';
-import { imageSize } from '../../model/config.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { Binding, Session } from '../../runtime/session.js';
-import type { BoundTensor, HostArray } from '../../runtime/tensor.js';
+import type { BoundTensor } from '../../runtime/tensor.js';
 import { type Shape, sizeOf } from '../../util/shape.js';
+import { BatchTensors, type HostBatch } from './batch-tensors.js';
 
 /** Parameters by name, in memory that lives as long as the evaluator: the host's arrays, or tensors of the caller's. */
 export type ParameterData = (name: string) => Float32Array | BoundTensor;
 
 /** What a manifest says of the evaluation graph. */
-export type EvaluatedModel = Pick<Manifest, 'model' | 'batchSize' | 'patches'> & {
+export type EvaluatedModel = Pick<Manifest, 'inputs' | 'outputs'> & {
   readonly parameters: readonly { readonly name: string; readonly shape: Shape }[];
 };
 
-/** The evaluation graph bound to a model's parameters: losses and predictions of a batch, nothing changes. */
+/** The evaluation graph bound to a model's parameters: what it gives for a batch, nothing changes. */
 export class Evaluator {
-  /** uint8 [B, H, W, 3] and int64 [B, L]: fill them, then run. */
-  readonly images: Uint8Array;
-  readonly idsShuffle: BigInt64Array;
-  /** float32 [B]: the loss of each image; float32 [B, L, P]: predictions in shuffled order. */
-  readonly imageLoss: Float32Array;
-  readonly pred: Float32Array;
+  /** The arrays that the graph reads: fill them, or let `run` do it. */
+  readonly inputs: HostBatch;
+  /** By name, float32: `image_loss` [B] is the loss of each image, the others are the task's. */
+  readonly outputs: Readonly<Record<string, Float32Array>>;
   readonly #session: Session;
+  readonly #batch: BatchTensors;
   readonly #tensors: BoundTensor[] = [];
   readonly #binding: Binding;
 
   constructor(runtime: Runtime, model: Uint8Array, manifest: EvaluatedModel, parameterData: ParameterData) {
-    const { model: config, batchSize, patches, parameters } = manifest;
-    const { height, width } = imageSize(config);
     this.#session = runtime.createSession(model);
-    const tensor = <T extends HostArray>(data: T, shape: Shape): BoundTensor => {
+    this.#batch = new BatchTensors(runtime, manifest.inputs);
+    this.inputs = this.#batch.arrays;
+    this.outputs = Object.fromEntries(
+      manifest.outputs.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))]),
+    );
+    const tensor = (data: Float32Array, shape: Shape): BoundTensor => {
       const created = runtime.tensor(data, shape);
       this.#tensors.push(created);
       return created;
     };
-    const imageShape = [batchSize, height, width, 3];
-    const predShape = [batchSize, patches, 3 * config.patchSize ** 2];
-    this.images = new Uint8Array(sizeOf(imageShape));
-    this.idsShuffle = new BigInt64Array(batchSize * patches);
-    this.imageLoss = new Float32Array(batchSize);
-    this.pred = new Float32Array(sizeOf(predShape));
-    const inputs: Record<string, BoundTensor> = {
-      images: tensor(this.images, imageShape),
-      ids_shuffle: tensor(this.idsShuffle, [batchSize, patches]),
-    };
-    for (const { name, shape } of parameters) {
+    const parameters = manifest.parameters.map(({ name, shape }) => {
       const data = parameterData(name);
-      inputs[name] = data instanceof Float32Array ? tensor(data, shape) : data;
-    }
-    this.#binding = this.#session.bind(inputs, {
-      loss: tensor(new Float32Array(1), []),
-      image_loss: tensor(this.imageLoss, [batchSize]),
-      pred: tensor(this.pred, predShape),
+      return [name, data instanceof Float32Array ? tensor(data, shape) : data] as const;
     });
+    const outputs = manifest.outputs.map(
+      ({ name, shape }) => [name, tensor(this.outputs[name]!, shape)] as const,
+    );
+    this.#binding = this.#session.bind(
+      { ...this.#batch.tensors, ...Object.fromEntries(parameters) },
+      Object.fromEntries(outputs),
+    );
   }
 
-  run(): Promise<void> {
-    this.#binding.send('images', 'ids_shuffle');
+  /** @param batch copied into `inputs` where given */
+  run(batch?: HostBatch): Promise<void> {
+    if (batch !== undefined) this.#batch.set(batch);
+    this.#binding.send(...this.#batch.names);
     return this.#binding.run();
   }
 
   release(): void {
     this.#session.release();
+    this.#batch.release();
     for (const tensor of this.#tensors) tensor.release();
   }
 }

@@ -1,6 +1,6 @@
 import type { Manifest, ManifestParameter } from '../../artifact/manifest.js';
 import { initialize } from '../../model/initialize.js';
-import { maeParameters } from '../../model/parameters.js';
+import { isTrained } from '../../model/parameters.js';
 import { prefault } from '../../runtime/prefault.js';
 import { alignedFloat32Array } from '../../runtime/tensor.js';
 import { sizeOf } from '../../util/shape.js';
@@ -24,12 +24,9 @@ export class ModelState {
 
   /** Fresh weights, a pure function of the seed. */
   initialize(seed: number): void {
-    const { manifest } = this;
     prefault(this.expAvg, this.expAvgSq);
-    maeParameters(manifest.model).forEach((spec, index) => {
-      const parameter = manifest.parameters[index]!;
-      initialize(sliceOf(this.parameters, parameter), spec, manifest.model, seed, index);
-    });
+    for (const [index, parameter] of this.manifest.parameters.entries())
+      initialize(sliceOf(this.parameters, parameter), parameter, seed, index);
   }
 
   /** Whether every parameter is a finite number. */
@@ -40,7 +37,7 @@ export class ModelState {
   }
 
   get trained(): ManifestParameter[] {
-    return this.manifest.parameters.filter(({ group }) => group !== 'fixed');
+    return this.manifest.parameters.filter(isTrained);
   }
 }
 

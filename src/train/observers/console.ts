@@ -1,38 +1,18 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
-import type { Manifest } from '../../artifact/manifest.js';
-import type { SkippedImage } from '../../data/loader.js';
-import { parameterCount } from '../../jobs/memory-estimate.js';
-import type { PretrainObserver, PretrainResult } from '../loop.js';
-import type { PretrainOptions } from '../options.js';
-import type { Plan } from '../plan.js';
-import type { TrainLine } from './jsonl.js';
+import type { RunEvents, RunObserver } from '../observer.js';
 
 /** Shows a run on stderr: a progress bar on a terminal, lines elsewhere. */
-export class ConsoleReporter implements PretrainObserver {
-  readonly #options: PretrainOptions;
-  readonly #plan: Plan;
+export class ConsoleReporter implements RunObserver {
+  readonly #stopSignal: () => string | undefined;
   /** A stack of one bar, for only a stack can write lines above itself. */
   readonly #bars: MultiBar | undefined;
   #bar: SingleBar | undefined;
+  #epochs = 0;
+  #totalSteps = 0;
 
-  constructor(
-    options: PretrainOptions,
-    plan: Plan,
-    manifest: Manifest,
-    imageCount: number,
-    resumeFrom: string | undefined,
-  ) {
-    this.#options = options;
-    this.#plan = plan;
-    const millions = (parameterCount(manifest) / 1e6).toFixed(1);
-    say(
-      `${options.model}: ${millions} M parameters, ${manifest.kept} of ${manifest.patches} patches visible`,
-    );
-    say(
-      `${options.dataPath}: ${imageCount} images, ${plan.stepsPerEpoch} steps of ${plan.effectiveBatchSize} an epoch, ` +
-        `${plan.totalSteps} steps in all`,
-    );
-    if (resumeFrom !== undefined) say(`continuing from ${resumeFrom}`);
+  /** @param stopSignal the signal that asked the run to stop, if one did */
+  constructor(stopSignal: () => string | undefined) {
+    this.#stopSignal = stopSignal;
     if (process.stderr.isTTY) {
       this.#bars = new MultiBar(
         {
@@ -50,38 +30,51 @@ export class ConsoleReporter implements PretrainObserver {
     }
   }
 
-  started(step: number, totalSteps: number): void {
+  started({ step, totalSteps, epochs }: RunEvents['started']): void {
+    this.#epochs = epochs;
+    this.#totalSteps = totalSteps;
     this.#bar = this.#bars?.create(totalSteps, step, { epoch: '-', loss: '-', lr: '-', speed: '-' });
   }
 
-  stepped(line: TrainLine, isLogged: boolean): void {
-    const epoch = `${line.epoch + 1}/${this.#options.epochs}`;
+  stepped({ step, isLogged, ...line }: RunEvents['stepped']): void {
+    const epoch = `${line.epoch + 1}/${this.#epochs}`;
     const loss = line.loss.toFixed(4);
     const lr = line.lr.toExponential(2);
-    const speed = line.images_per_second.toFixed(1);
-    if (this.#bar !== undefined) this.#bar.update(line.step, { epoch, loss, lr, speed });
+    const speed = line.imagesPerSecond.toFixed(1);
+    if (this.#bar !== undefined) this.#bar.update(step, { epoch, loss, lr, speed });
     else if (isLogged) {
-      say(
-        `step ${line.step}/${this.#plan.totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${speed} img/s`,
-      );
+      say(`step ${step}/${this.#totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${speed} img/s`);
     }
   }
 
-  epochEnded(epoch: number, loss: number): void {
+  stepSkipped({ step, reason, loss, gradientNorm, nextLossScale, images }: RunEvents['stepSkipped']): void {
+    this.note(
+      reason === 'overflow'
+        ? `step ${step} skipped: gradients overflow, loss scale now ${nextLossScale}`
+        : `step ${step} skipped: loss ${loss}, gradient norm ${gradientNorm}; its images are in ${images}`,
+    );
+  }
+
+  epochEnded({ epoch, loss }: RunEvents['epochEnded']): void {
     if (this.#bar === undefined) say(`epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`);
   }
 
-  validated(epoch: number, loss: number): void {
+  validated({ epoch, loss }: RunEvents['validated']): void {
     this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
   }
 
-  skipped({ path, reason }: SkippedImage): void {
+  imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
     this.note(`skipped ${path}: ${reason}`);
   }
 
+  checkpointRefused({ step }: RunEvents['checkpointRefused']): void {
+    this.note(`step ${step} is not saved: its weights are not finite`);
+  }
+
   /** The last words of a run that came to its end or was asked to stop. */
-  finished({ step, checkpoint }: PretrainResult, signal: string | undefined): void {
+  finished({ step, checkpoint }: RunEvents['finished']): void {
     this.close();
+    const signal = this.#stopSignal();
     const ended = signal === undefined ? 'done' : `stopped by ${signal}`;
     say(
       `${ended} at step ${step}; ${checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`}`,

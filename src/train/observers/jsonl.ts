@@ -2,26 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { type Logger, pino } from 'pino';
 import { codeOf, messageOf, UserError } from '../../util/errors.js';
 import { writeTextAtomically } from '../../weights/checkpoint/durable-files.js';
-
-export interface TrainLine {
-  step: number;
-  epoch: number;
-  /** Mean over the step's images. */
-  loss: number;
-  lr: number;
-  /** Of the loss that is not scaled. */
-  grad_norm: number;
-  /** Of a run in float16: what the step's gradients were scaled by. */
-  loss_scale?: number;
-  images_per_second: number;
-  /** Share of the time since the last line spent waiting for data. */
-  data_wait: number;
-  /** Unreadable images met since the start of the run. */
-  skipped_images: number;
-}
+import type { RunEvents, RunObserver } from '../observer.js';
 
 /** `log.jsonl`: one JSON object a line, each with a `time` and a `type`. */
-export class RunLog {
+export class JsonLog implements RunObserver {
   readonly #path: string;
   readonly #logger: Logger;
   #failure: unknown;
@@ -40,48 +24,63 @@ export class RunLog {
     this.#logger = pino(options, destination);
   }
 
-  train(line: TrainLine): void {
-    this.#write({ type: 'train', ...line });
+  started({ step, totalSteps, resumedFrom, device, compute }: RunEvents['started']): void {
+    const resumed = { resumed_from: resumedFrom ?? null };
+    this.#write({ type: 'start', step, total_steps: totalSteps, ...resumed, device, compute });
   }
 
-  /** `loss`: mean over the steps of the epoch. */
-  epoch(line: { epoch: number; step: number; loss: number }): void {
-    this.#write({ type: 'epoch', ...line });
+  stepped({ step, epoch, loss, lr, isLogged, ...more }: RunEvents['stepped']): void {
+    if (!isLogged) return;
+    this.#write({
+      type: 'train',
+      step,
+      epoch,
+      loss,
+      lr,
+      grad_norm: more.gradientNorm,
+      ...(more.lossScale !== undefined && { loss_scale: more.lossScale }),
+      images_per_second: more.imagesPerSecond,
+      data_wait: more.dataWait,
+      skipped_images: more.skippedImages,
+    });
   }
 
-  validation(line: {
-    epoch: number;
-    step: number;
-    loss: number;
-    images: number;
-    skipped_images: number;
-  }): void {
-    this.#write({ type: 'val', ...line });
+  /** Numbers are text here, for JSON has no NaN. */
+  stepSkipped({
+    step,
+    epoch,
+    reason,
+    loss,
+    gradientNorm,
+    lossScale,
+    images,
+  }: RunEvents['stepSkipped']): void {
+    this.#write({
+      type: 'skipped_step',
+      step,
+      epoch,
+      reason,
+      loss: String(loss),
+      grad_norm: String(gradientNorm),
+      ...(lossScale !== undefined && { loss_scale: lossScale }),
+      ...(images !== undefined && { images }),
+    });
   }
 
-  checkpoint(line: { step: number; path: string }): void {
-    this.#write({ type: 'checkpoint', ...line });
+  imageSkipped(image: RunEvents['imageSkipped']): void {
+    this.#write({ type: 'skipped', ...image });
   }
 
-  /** A step without an update; numbers as text, for JSON has no NaN. `images`: the file that names them. */
-  skippedStep(line: {
-    step: number;
-    epoch: number;
-    reason: 'overflow' | 'bad';
-    loss: string;
-    grad_norm: string;
-    loss_scale?: number;
-    images?: string;
-  }): void {
-    this.#write({ type: 'skipped_step', ...line });
+  epochEnded(epoch: RunEvents['epochEnded']): void {
+    this.#write({ type: 'epoch', ...epoch });
   }
 
-  skipped(line: { step: number; path: string; reason: string }): void {
-    this.#write({ type: 'skipped', ...line });
+  validated({ skippedImages, ...result }: RunEvents['validated']): void {
+    this.#write({ type: 'val', ...result, skipped_images: skippedImages });
   }
 
-  start(line: Record<string, unknown>): void {
-    this.#write({ type: 'start', ...line });
+  checkpointSaved(checkpoint: RunEvents['checkpointSaved']): void {
+    this.#write({ type: 'checkpoint', ...checkpoint });
   }
 
   #write(line: Record<string, unknown>): void {
@@ -95,6 +94,12 @@ export class RunLog {
 /** Whether a run got as far as its first training line. */
 export async function logHasSteps(path: string): Promise<boolean> {
   return (await readLog(path)).includes('"type":"train"');
+}
+
+/** The mean losses of the epochs that a run ended, in their order. */
+export async function epochLosses(path: string): Promise<number[]> {
+  const lines = (await readLog(path)).split('\n').filter((line) => line.includes('"type":"epoch"'));
+  return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What is known of a model beside its tensors: by our own description, by transformers', or by their shapes. */
 import { readFile, stat } from 'node:fs/promises';
-import type { Manifest } from '../../artifact/manifest.js';
 import { type ModelConfig, parseModelConfig } from '../../model/config.js';
+import type { MaeOptions } from '../../model/mask.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { explained } from '../checkpoint/durable-files.js';
 import type { WeightSource } from './open-weights.js';
@@ -19,7 +19,11 @@ export interface ModelInfo {
 
 /** The metadata of `model.safetensors`, so that the file alone is enough to use it. */
 export function modelMetadata(
-  { model, maskRatio, normPixLoss }: Pick<Manifest, 'model' | 'maskRatio' | 'normPixLoss'>,
+  {
+    model,
+    maskRatio,
+    normPixLoss,
+  }: Pick<MaeOptions, 'maskRatio' | 'normPixLoss'> & { readonly model: ModelConfig },
   step: number,
 ): Record<string, string> {
   return {

@@ -13,7 +13,7 @@ export function atInputSize(weights: Weights, inputSize: ModelConfig['inputSize'
   maeParameters(config).forEach((spec, index) => {
     if (spec.group !== 'fixed' || !parameters.has(spec.name)) return;
     const table = new Float32Array(sizeOf(spec.shape));
-    initialize(table, spec, config, 0, index);
+    initialize(table, spec, 0, index);
     parameters.set(spec.name, table);
   });
   return { ...weights, config, parameters };

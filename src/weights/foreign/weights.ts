@@ -144,7 +144,7 @@ function fixedTable(spec: ParameterSpec, config: ModelConfig, path: string): Flo
     );
   }
   const table = new Float32Array(sizeOf(spec.shape));
-  initialize(table, spec, config, 0, 0);
+  initialize(table, spec, 0, 0);
   return table;
 }
 

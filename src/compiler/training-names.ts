@@ -1,0 +1,26 @@
+/** The names by which whoever runs a training graph tells its inputs and outputs apart. */
+
+/** A scalar input, the gradient of the loss: what all gradients are multiplied by. */
+export const lossScaleName = 'loss_scale';
+
+/** The output for a parameter that is trained. */
+export function gradientName(parameter: string): string {
+  return `${parameter}_grad`;
+}
+
+const accumulationSuffix = '.accumulation.buffer';
+
+/** The input for a parameter's gradient so far, to which a graph that accumulates adds. */
+export function accumulationName(parameter: string): string {
+  return `${gradientName(parameter)}${accumulationSuffix}`;
+}
+
+export function isAccumulation(input: string): boolean {
+  return input.endsWith(accumulationSuffix);
+}
+
+/**
+ * A scalar input of a graph that accumulates on a device that cannot write over the memory of an input: 1 in the first
+ * micro-batch of a step, else 0.
+ */
+export const firstMicroBatchName = 'first_micro_batch';

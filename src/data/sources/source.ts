@@ -1,0 +1,42 @@
+import type { PathList } from './path-list.js';
+
+/**
+ * Images in a fixed order, each by its place in it. Order, skipping and resume are functions of places alone, so a
+ * source has to give the same image for a place as long as its fingerprint is the same.
+ */
+export interface ImageSource {
+  readonly length: number;
+  /** Names the source in errors. */
+  readonly root: string;
+  /** Another for other images, or for the same in another order. */
+  readonly fingerprint: string;
+  /** Names an image, for people. */
+  name(i: number): string;
+  /** The bytes of an image's file, in the buffer: the next read overwrites them. A system error where it cannot be read. */
+  read(i: number, into: FileBuffer): Uint8Array;
+  /** The place of an image's class in `classNames`, or −1 where it has none. */
+  labelOf(i: number): number;
+  readonly classNames: readonly string[];
+  /** What a worker opens the same source by; see `open-source.ts`. */
+  share(): SharedSource;
+}
+
+/** A description of a source, which goes to workers: shared memory, nothing is copied. */
+export type SharedSource = SharedFolder;
+
+export interface SharedFolder {
+  readonly kind: 'folder';
+  readonly root: string;
+  readonly paths: PathList;
+}
+
+/** Memory for one file after the other; it grows to the largest of them. */
+export class FileBuffer {
+  #bytes = Buffer.allocUnsafe(1 << 20);
+
+  /** Room for as many bytes. */
+  atLeast(length: number): Buffer {
+    if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafe(length);
+    return this.#bytes;
+  }
+}

@@ -1,0 +1,70 @@
+import { type Artifacts, buildArtifacts } from '../artifact/build.js';
+import type { ModelConfig } from '../model/config.js';
+import { modelOf } from '../model/presets.js';
+import type { Task } from '../model/task.js';
+import { chooseDevice } from '../runtime/choose-device.js';
+import type { Device } from '../runtime/device.js';
+import type { RuntimeOptions } from '../runtime/runtime.js';
+import { type Compute, chooseCompute } from '../train/engine/compute.js';
+import type { PretrainOptions } from '../train/options.js';
+import { divideBatch } from './auto-batch.js';
+
+/** What the graphs of a run follow from, whatever its task. */
+export interface PrepareOptions
+  extends Pick<
+    PretrainOptions,
+    'model' | 'batchSize' | 'accumIter' | 'threads' | 'device' | 'precision' | 'kernels'
+  > {
+  readonly inputSize?: ModelConfig['inputSize'] | undefined;
+  readonly gradCheckpointing: boolean;
+  /** Whether batchSize and accumIter are divided anew. */
+  readonly autoBatch?: boolean;
+  /** The run that may go on, whose division is kept. */
+  readonly outputDir?: string;
+  readonly resume?: string;
+}
+
+export interface Prepared<O> {
+  /** As given, with the batch divided where `autoBatch` asks for it. */
+  readonly options: O;
+  readonly device: Device;
+  readonly compute: Compute;
+  readonly task: Task;
+  readonly artifacts: Artifacts;
+  /** Where the graphs run. */
+  readonly runtimeOptions: RuntimeOptions;
+}
+
+/**
+ * What every command that trains decides first: model, device, precision, batch, and with them the graphs. A UserError
+ * where they do not fit together. Nothing is written, and no memory is taken.
+ */
+export async function prepare<O extends PrepareOptions>(
+  given: O,
+  taskOf: (model: ModelConfig, options: O) => Task,
+): Promise<Prepared<O>> {
+  const task = taskOf(modelOf(given), given);
+  const device = chooseDevice(given.device, given.precision);
+  const compute = chooseCompute(given, device);
+  const runtimeOptions = { threads: given.threads, kernelsPath: compute.kernels?.path, device };
+  const build = (options: O): Artifacts => buildFor(task, options, compute, device);
+  const options = await divideBatch(given, build, runtimeOptions);
+  return { options, device, compute, task, artifacts: build(options), runtimeOptions };
+}
+
+function buildFor(
+  task: Task,
+  { batchSize, accumIter, gradCheckpointing }: PrepareOptions,
+  { kernelPrecision, graphPrecision }: Compute,
+  { lacks }: Device,
+): Artifacts {
+  const accumulate = accumIter > 1;
+  return buildArtifacts(task, {
+    batchSize,
+    accumulate,
+    gradCheckpointing,
+    kernelPrecision,
+    graphPrecision,
+    lacks,
+  });
+}

@@ -1,0 +1,99 @@
+import { type Manifest, parameterCount } from '../artifact/manifest.js';
+import { readManifest } from '../artifact/read-manifest.js';
+import { writeArtifacts } from '../artifact/write.js';
+import type { ImageSource } from '../data/sources/source.js';
+import { maeTask } from '../model/mae.js';
+import type { MaeOptions } from '../model/mask.js';
+import { alone } from '../runtime/comm/communicator.js';
+import { Runtime } from '../runtime/runtime.js';
+import { ModelState } from '../train/engine/model-state.js';
+import { train } from '../train/loop.js';
+import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
+import { JsonLog, trimLog } from '../train/observers/jsonl.js';
+import type { PretrainOptions } from '../train/options.js';
+import { type Plan, planRun } from '../train/plan.js';
+import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
+import { startPosition, withLossScale } from '../train/start.js';
+import { version } from '../util/version.js';
+import { runPaths } from '../weights/checkpoint/run-directory.js';
+import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
+import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
+import { openImageFolder } from './open-images.js';
+import { type Prepared, prepare } from './prepare.js';
+
+/** Who watches a run, and may end it. */
+export interface Watchers {
+  readonly observers: readonly RunObserver[];
+  /** Is told what a person should know before the first step, a line each. */
+  note(line: string): void;
+  /** Whether to stop after the step at hand. */
+  shouldStop(): boolean;
+}
+
+export function preparePretraining<O extends PretrainOptions>(options: O): Promise<Prepared<O>> {
+  return prepare(options, maeTask);
+}
+
+/** Builds what a run needs, continues the run of its directory or starts one, and trains. */
+export async function pretrain(given: PretrainOptions, watchers: Watchers): Promise<RunResult> {
+  const prepared = await preparePretraining(given);
+  const { options, device, artifacts, runtimeOptions } = prepared;
+  const { manifest } = artifacts;
+  checkMemory(manifest, options, device);
+  const trainImages = await openImageFolder(options.dataPath);
+  const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
+  const plan = planRun(options, trainImages.length);
+  const runtime = new Runtime(runtimeOptions);
+  let lock: RunLock | undefined;
+  try {
+    lock = await claimRunDirectory(options.outputDir);
+    const sources = { trainImages, validationImages };
+    return await trainIn(runtime, prepared, plan, sources, watchers);
+  } catch (error) {
+    throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
+  } finally {
+    lock?.release();
+    runtime.release();
+  }
+}
+
+/** Trains in a run directory that is this process's own. */
+async function trainIn(
+  runtime: Runtime,
+  { options, device, compute, task, artifacts }: Prepared<PretrainOptions>,
+  plan: Plan,
+  sources: { readonly trainImages: ImageSource; readonly validationImages: ImageSource | undefined },
+  { observers, note, shouldStop }: Watchers,
+): Promise<RunResult> {
+  const { manifest } = artifacts;
+  const { trainImages } = sources;
+  const paths = runPaths(options.outputDir);
+  const versions = { mae: version, onnxruntime: runtime.api.version };
+  const description = describeRun(options, task.model, trainImages, versions);
+  const resumeFrom = await findResume(description, options);
+  await writeRunConfig(options.outputDir, description);
+  writeArtifacts(artifacts, paths.artifacts);
+  for (const line of summary(options, plan, manifest, trainImages)) note(line);
+  if (resumeFrom !== undefined) note(`continuing from ${resumeFrom}`);
+  note(`${device.description}: ${compute.description}`);
+
+  const state = new ModelState(readManifest(paths.artifacts));
+  const start = await startPosition(state, options, resumeFrom, note);
+  const position = withLossScale(start, compute.graphPrecision === 'fp16');
+  await trimLog(paths.log, position.step);
+  const all: RunObserver[] = [new JsonLog(paths.log), ...observers];
+  const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
+  const run = { options, plan, ...engine, ...sources, resumeFrom, state, position };
+  return train(run, tellAll(all), shouldStop);
+}
+
+function summary(options: PretrainOptions, plan: Plan, manifest: Manifest, images: ImageSource): string[] {
+  const millions = (parameterCount(manifest) / 1e6).toFixed(1);
+  const { kept, patches } = manifest.options as MaeOptions;
+  const { stepsPerEpoch, effectiveBatchSize, totalSteps } = plan;
+  return [
+    `${options.model}: ${millions} M parameters, ${kept} of ${patches} patches visible`,
+    `${options.dataPath}: ${images.length} images, ${stepsPerEpoch} steps of ${effectiveBatchSize} an epoch, ` +
+      `${totalSteps} steps in all`,
+  ];
+}

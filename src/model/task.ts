@@ -1,0 +1,45 @@
+import type { DType, GraphOutput, Value } from '../compiler/graph/graph.js';
+import type { Shape } from '../util/shape.js';
+import type { ModelConfig } from './config.js';
+import type { Parameters } from './layers.js';
+import type { ParameterSpec } from './parameters.js';
+
+/** What is learnt from images: a model's parameters, what a batch brings, the loss, and what evaluation shows. */
+export interface Task {
+  readonly name: string;
+  readonly model: ModelConfig;
+  /** Choices that shape its graphs, as the manifest keeps them. */
+  readonly options: TaskOptions;
+  /** What a file of its weights says of it beside the model, as text. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly parameters: readonly ParameterSpec[];
+  inputs(batchSize: number): readonly BatchInput[];
+  /** The training loss, a scalar: the mean over the images of a batch. */
+  loss(p: Parameters, batch: Batch, onBlock?: OnBlock): Value;
+  /** Named outputs that change nothing; one is `image_loss`, [B]. */
+  evaluation(p: Parameters, batch: Batch): readonly GraphOutput[];
+}
+
+export type TaskOptions = Readonly<Record<string, number | boolean>>;
+
+/** The inputs of a batch by their names. */
+export type Batch = (name: string) => Value;
+
+/** Is told of each transformer block, from x to y, in order. */
+export type OnBlock = (x: Value, y: Value) => void;
+
+/** An input of a task's graphs, and what the loader writes into it for each image. */
+export interface BatchInput {
+  readonly name: string;
+  readonly type: Extract<DType, 'uint8' | 'int64' | 'float32'>;
+  /** The batch comes first. */
+  readonly shape: Shape;
+  readonly content: Content;
+}
+
+/**
+ * - `pixels`: the image after augmentation, uint8 [B, H, W, 3];
+ * - `permutation`: a random order of the numbers below N, int64 [B, N];
+ * - `class`: 1 at the class of the image and 0 elsewhere, float32 [B, classes].
+ */
+export type Content = 'pixels' | 'permutation' | 'class';

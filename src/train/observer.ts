@@ -1,0 +1,79 @@
+/** What happens in a run, as data: each event with what an observer may want to know of it. */
+export interface RunEvents {
+  /** Comes before the first step; `step` counts those that the run has behind it. */
+  started: {
+    readonly step: number;
+    readonly totalSteps: number;
+    readonly epochs: number;
+    readonly resumedFrom: string | undefined;
+    readonly device: string;
+    readonly compute: string;
+  };
+  /** The optimizer took a step. */
+  stepped: {
+    readonly step: number;
+    readonly epoch: number;
+    /** Mean over the step's images. */
+    readonly loss: number;
+    readonly lr: number;
+    /** Norm of the gradient of the loss that is not scaled. */
+    readonly gradientNorm: number;
+    /** What the step's gradients were scaled by, in float16. */
+    readonly lossScale: number | undefined;
+    readonly imagesPerSecond: number;
+    /** Share of the time since the last logged step spent waiting for data. */
+    readonly dataWait: number;
+    /** Unreadable images met since the start of the run. */
+    readonly skippedImages: number;
+    /** Whether `--log-every` picks it. */
+    readonly isLogged: boolean;
+  };
+  /** A step without an update. */
+  stepSkipped: {
+    readonly step: number;
+    readonly epoch: number;
+    readonly reason: 'overflow' | 'bad';
+    readonly loss: number;
+    readonly gradientNorm: number;
+    readonly lossScale: number | undefined;
+    /** The loss scale of the next step. */
+    readonly nextLossScale: number | undefined;
+    /** The file of the run directory that names its images. */
+    readonly images: string | undefined;
+  };
+  /** An image could not be read, told once each. */
+  imageSkipped: { readonly step: number; readonly path: string; readonly reason: string };
+  /** `loss`: mean over the steps of the epoch that the optimizer took. */
+  epochEnded: { readonly epoch: number; readonly step: number; readonly loss: number };
+  validated: {
+    readonly epoch: number;
+    readonly step: number;
+    /** Mean over the readable images. */
+    readonly loss: number;
+    readonly images: number;
+    readonly skippedImages: number;
+  };
+  checkpointSaved: { readonly step: number; readonly path: string };
+  /** The weights are not finite. */
+  checkpointRefused: { readonly step: number };
+  finished: RunResult;
+}
+
+export interface RunResult {
+  readonly step: number;
+  /** Folder of the last step's checkpoint; undefined where it was not saved, for it was a bad one. */
+  readonly checkpoint: string | undefined;
+}
+
+/** Watches a run: a function for each event that it cares about. An error that it throws ends the run. */
+export type RunObserver = { readonly [E in keyof RunEvents]?: (data: RunEvents[E]) => void };
+
+export type Tell = <E extends keyof RunEvents>(event: E, data: RunEvents[E]) => void;
+
+/** Tells all observers, in their order. */
+export function tellAll(observers: readonly RunObserver[]): Tell {
+  return (event, data) => {
+    for (const observer of observers)
+      (observer[event] as ((_: typeof data) => void) | undefined)?.call(observer, data);
+  };
+}

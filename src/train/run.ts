@@ -1,0 +1,26 @@
+import type { ImageSource } from '../data/sources/source.js';
+import type { Communicator } from '../runtime/comm/communicator.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { Compute } from './engine/compute.js';
+import type { ModelState } from './engine/model-state.js';
+import type { PretrainOptions } from './options.js';
+import type { Plan } from './plan.js';
+import type { Position } from './position.js';
+
+/** A run that is ready to start. */
+export interface Run {
+  readonly options: PretrainOptions;
+  readonly plan: Plan;
+  /** The folder of the artefacts. */
+  readonly artifacts: string;
+  readonly compute: Compute;
+  readonly runtime: Runtime;
+  readonly communicator: Communicator;
+  readonly trainImages: ImageSource;
+  readonly validationImages?: ImageSource | undefined;
+  /** The checkpoint folder to go on from. */
+  readonly resumeFrom?: string | undefined;
+  /** Weights, moments and place at the start. */
+  readonly state: ModelState;
+  readonly position: Position;
+}
