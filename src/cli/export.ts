@@ -6,7 +6,7 @@ import { layerNormEpsilon } from '../model/layers.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
 import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
-import { modelMetadata } from '../weights/foreign/describe-model.js';
+import { modelMetadata } from '../weights/foreign/model-info.js';
 import { toTransformersNames } from '../weights/foreign/tensor-names.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
 import { transformersConfig } from '../weights/foreign/transformers-config.js';

@@ -4,7 +4,7 @@ import { UserError } from '../util/errors.js';
 import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
 import { readTensorInto, type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { readState, type State, writeState } from '../weights/checkpoint/state.js';
-import { modelMetadata } from '../weights/foreign/describe-model.js';
+import { modelMetadata } from '../weights/foreign/model-info.js';
 import { checkParameters, withSafetensors } from '../weights/foreign/weights.js';
 import { type ModelState, sliceOf } from './engine/model-state.js';
 import { isLossScale, type LossScale } from './loss-scale.js';

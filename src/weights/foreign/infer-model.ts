@@ -4,8 +4,8 @@ import { checkModelConfig, type ModelConfig } from '../../model/config.js';
 import { loadModelConfig, presetNames } from '../../model/presets.js';
 import { UserError } from '../../util/errors.js';
 import { formatShape } from '../../util/shape.js';
-import type { ModelInfo } from './describe-model.js';
-import type { WeightSource } from './open-weights.js';
+import type { ModelInfo } from './model-info.js';
+import type { WeightSource } from './weight-source.js';
 
 /** The published recipe: the files of the paper's authors say nothing of their own. */
 const publishedMaskRatio = 0.75;

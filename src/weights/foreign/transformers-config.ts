@@ -1,7 +1,7 @@
 /** config.json of transformers' ViTMAE: our sizes under its names. */
 import { imageSize, layerNormEps, type ModelConfig, parseModelConfig } from '../../model/config.js';
 import { UserError } from '../../util/errors.js';
-import type { ModelInfo } from './describe-model.js';
+import type { ModelInfo } from './model-info.js';
 
 /** What transformers' ViTMAEConfig has where the file says nothing. */
 const defaults: Readonly<Record<string, unknown>> = {

@@ -6,8 +6,9 @@ import { UserError } from '../../util/errors.js';
 import { formatShape, type Shape, sameShape, sizeOf } from '../../util/shape.js';
 import { resolveCheckpoint } from '../checkpoint/run-directory.js';
 import { openSafetensors, type SafetensorsFile } from '../checkpoint/safetensors.js';
-import { describedModel, type ModelInfo } from './describe-model.js';
+import { describedModel } from './describe-model.js';
 import { inferModel } from './infer-model.js';
+import type { ModelInfo } from './model-info.js';
 import { openWeights } from './open-weights.js';
 import { inPublishedNames, type PublishedSource } from './tensor-names.js';
 
