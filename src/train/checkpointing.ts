@@ -1,11 +1,16 @@
 import { join } from 'node:path';
 import type { ManifestParameter } from '../artifact/manifest.js';
 import { UserError } from '../util/errors.js';
+import { checkParameters } from '../weights/checkpoint/check-parameters.js';
 import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
-import { readTensorInto, type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import {
+  readTensorInto,
+  type TensorToWrite,
+  withSafetensors,
+  writeSafetensors,
+} from '../weights/checkpoint/safetensors.js';
 import { readState, type State, writeState } from '../weights/checkpoint/state.js';
 import { modelMetadata } from '../weights/foreign/model-info.js';
-import { checkParameters, withSafetensors } from '../weights/foreign/weights.js';
 import { type ModelState, sliceOf } from './engine/model-state.js';
 import { isLossScale, type LossScale } from './loss-scale.js';
 

@@ -8,7 +8,7 @@ import { learningRate } from '../model/optim/schedule.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { UserError } from '../util/errors.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
-import { loadInitialWeights } from '../weights/foreign/weights.js';
+import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { type BadStep, BadSteps } from './bad-steps.js';
 import { BatchFeed } from './batch-feed.js';
 import { loadCheckpoint, type RunState, startOfRun } from './checkpointing.js';
