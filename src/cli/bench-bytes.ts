@@ -3,10 +3,11 @@ import { checkedKeptCount, checkedPredictedCount } from '../artifact/build.js';
 import { trainingGraph } from '../artifact/graphs.js';
 import { graphBytes } from '../bench/bytes.js';
 import { lowerGraph } from '../compiler/lowering/lower.js';
+import { modelOf } from '../model/presets.js';
 import { version } from '../util/version.js';
 import { jsonFlag, type Row, report } from './bench-report.js';
 import { type Arguments, choice } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 
 export const options = {
   ...modelFlags,

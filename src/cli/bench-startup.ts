@@ -3,11 +3,12 @@ import { fileURLToPath } from 'node:url';
 import type { Options } from 'yargs';
 import { benchmarkStartup } from '../bench/startup.js';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
+import { modelOf } from '../model/presets.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { threadsFlag } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 
 export const options = {
   model: modelFlags.model,

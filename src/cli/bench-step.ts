@@ -8,6 +8,7 @@ import { type ImageFolder, indexImageFolder } from '../data/sources/image-folder
 import { artifactOptions } from '../jobs/artifact-options.js';
 import { checkMemory, formatGiB } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
+import { modelOf } from '../model/presets.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
 import { type Compute, chooseCompute } from '../train/engine/compute.js';
@@ -16,7 +17,7 @@ import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, text } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
 export const options = {

@@ -2,11 +2,12 @@ import type { Options } from 'yargs';
 import { buildArtifacts } from '../artifact/build.js';
 import { buildOnnxRuntimeTraining } from '../artifact/onnxruntime-training/build.js';
 import { type ArtifactFiles, writeArtifacts } from '../artifact/write.js';
+import { modelOf } from '../model/presets.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, choice, integer, number, text } from './flags.js';
-import { modelFlags, modelOf } from './model-flags.js';
+import { modelFlags } from './model-flags.js';
 
 const runtimes = ['portable', 'onnxruntime-training'] as const;
 

@@ -1,6 +1,5 @@
 import type { Options } from 'yargs';
-import { checkModelConfig, type ModelConfig } from '../model/config.js';
-import { loadModelConfig } from '../model/presets.js';
+import type { ModelConfig } from '../model/config.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { integer, number, text } from './flags.js';
@@ -68,19 +67,4 @@ function inputSize(value: unknown): ModelConfig['inputSize'] | undefined {
   }
   const [height, width] = sides as [number, number?];
   return width === undefined || width === height ? height : [height, width];
-}
-
-/** The model that flags name, at the input size they ask for. */
-export function modelOf({
-  model,
-  inputSize,
-}: {
-  model: string;
-  inputSize?: ModelConfig['inputSize'] | undefined;
-}): ModelConfig {
-  const config = loadModelConfig(model);
-  if (inputSize === undefined) return config;
-  const resized = { ...config, inputSize };
-  checkModelConfig(resized, '--input-size');
-  return resized;
 }

@@ -12,6 +12,7 @@ import {
 import { openImageFolder } from '../jobs/open-images.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../model/optim/schedule.js';
+import { modelOf } from '../model/presets.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { chooseCompute } from '../train/engine/compute.js';
@@ -23,7 +24,6 @@ import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
-import { modelOf } from './model-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
 import { StopSignal } from './stop-signal.js';
 

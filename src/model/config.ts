@@ -119,6 +119,13 @@ function checkInputSize({ inputSize, patchSize }: ModelConfig, source: string): 
   }
 }
 
+/** The model for images of another size; a UserError where its patches do not fit into them. */
+export function withInputSize(config: ModelConfig, inputSize: ModelConfig['inputSize']): ModelConfig {
+  const resized = { ...config, inputSize };
+  checkModelConfig(resized, '--input-size');
+  return resized;
+}
+
 /** Height and width of the input in pixels. */
 export function imageSize({ inputSize }: ModelConfig): { height: number; width: number } {
   const [height, width] = typeof inputSize === 'number' ? [inputSize, inputSize] : inputSize;

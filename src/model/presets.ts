@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
-import { type ModelConfig, parseModelConfig } from './config.js';
+import { type ModelConfig, parseModelConfig, withInputSize } from './config.js';
 
 const presetFolder = new URL('../../models/', import.meta.url);
 
@@ -33,6 +33,18 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
     throw new UserError(`${nameOrPath}: expected JSON, got ${messageOf(error)}`);
   }
   return parseModelConfig(value, nameOrPath);
+}
+
+/** The model that `--model` names, at the input size that `--input-size` asks for. */
+export function modelOf({
+  model,
+  inputSize,
+}: {
+  model: string;
+  inputSize?: ModelConfig['inputSize'] | undefined;
+}): ModelConfig {
+  const config = loadModelConfig(model);
+  return inputSize === undefined ? config : withInputSize(config, inputSize);
 }
 
 /** The preset with these sizes, at whatever input size; undefined where there is none. */
