@@ -4,7 +4,7 @@ import type { ModelConfig } from '../model/config.js';
 import type { AdamWOptions } from '../model/optim/adamw.js';
 import type { ParameterGroup } from '../model/parameters.js';
 import { messageOf, UserError } from '../util/errors.js';
-import type { Shape } from '../util/shape.js';
+import { type Shape, sizeOf } from '../util/shape.js';
 
 /** Precision of the kernels' products; sums are float32 in both. */
 export type KernelPrecision = 'fp32' | 'bf16';
@@ -65,6 +65,11 @@ export const manifestFile = 'manifest.json';
 export const trainingModelFile = 'training_model.onnx';
 export const evalModelFile = 'eval_model.onnx';
 export const optimizerModelFile = 'optimizer_model.onnx';
+
+/** Numbers in the model, fixed positions counted. */
+export function parameterCount({ parameters }: Pick<Manifest, 'parameters'>): number {
+  return parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}
 
 /** The manifest of an artefact folder; a UserError where there is none. */
 export function readManifest(folder: string): Manifest {

@@ -1,14 +1,9 @@
 import { buildArtifacts } from '../artifact/build.js';
+import { parameterCount } from '../artifact/manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import { artifactOptions } from '../jobs/artifact-options.js';
 import { divideBatch } from '../jobs/auto-batch.js';
-import {
-  checkMemory,
-  estimateMemory,
-  explainOutOfMemory,
-  formatGiB,
-  parameterCount,
-} from '../jobs/memory-estimate.js';
+import { checkMemory, estimateMemory, explainOutOfMemory, formatGiB } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
 import { formatInputSize } from '../model/config.js';
 import { learningRate } from '../model/optim/schedule.js';

@@ -2,7 +2,6 @@ import type { Manifest } from '../artifact/manifest.js';
 import type { Device } from '../runtime/device.js';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { UserError } from '../util/errors.js';
-import { sizeOf } from '../util/shape.js';
 
 export interface MemoryEstimate {
   /** Parameters, gradients and the two moments. */
@@ -17,11 +16,6 @@ export interface MemoryEstimate {
 export interface MemoryOptions {
   readonly batchSize: number;
   readonly gradCheckpointing: boolean;
-}
-
-/** Numbers in the model, fixed positions counted. */
-export function parameterCount({ parameters }: Manifest): number {
-  return parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
 /** Of the device's memory. */

@@ -1,7 +1,6 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
-import type { Manifest } from '../../artifact/manifest.js';
+import { type Manifest, parameterCount } from '../../artifact/manifest.js';
 import type { SkippedImage } from '../../data/loader.js';
-import { parameterCount } from '../../jobs/memory-estimate.js';
 import type { PretrainObserver, PretrainResult } from '../loop.js';
 import type { PretrainOptions } from '../options.js';
 import type { Plan } from '../plan.js';
