@@ -1,8 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Options } from 'yargs';
-import { layerNormEps } from '../model/config.js';
-import { layerNormEpsilon } from '../model/layers.js';
+import { layerNormEps, layerNormEpsilon } from '../model/config.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
 import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';

@@ -1,5 +1,7 @@
 import { UserError } from '../util/errors.js';
-import { layerNormEpsilon } from './layers.js';
+
+/** The epsilon of every layer norm of the published models (timm's ViT). */
+export const layerNormEpsilon = 1e-6;
 
 /** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */
 export interface ModelConfig {

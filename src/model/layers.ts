@@ -4,12 +4,10 @@ import { gemm } from '../compiler/graph/ops/linalg.js';
 import { reshape, slice } from '../compiler/graph/ops/movement.js';
 import { attention, layerNormalization } from '../compiler/graph/ops/normalization.js';
 import { sizeOf } from '../util/shape.js';
+import { layerNormEpsilon } from './config.js';
 
 /** Finds a parameter of the model by its published name. */
 export type Parameters = (name: string) => Value;
-
-/** The epsilon of every layer norm of the published models (timm's ViT). */
-export const layerNormEpsilon = 1e-6;
 
 /** x·Wᵀ + b over the last axis. x: […, in]; weight: [out, in]; bias: [out]. */
 export function linear(x: Value, p: Parameters, name: string): Value {
