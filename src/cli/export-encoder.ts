@@ -4,8 +4,8 @@ import { latentGraph, type Pool } from '../artifact/graphs.js';
 import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { lowerForDevice } from '../compiler/lowering/for-device.js';
 import { encodeModel } from '../compiler/onnx/encode.js';
+import { pixelValues } from '../data/pictures/pixels.js';
 import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
-import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
@@ -87,7 +87,12 @@ async function check(path: string, weights: Weights, pool: Pool, place: Place): 
   const { height, width } = imageSize(config);
   const images = randomImages(checkedImages * height * width * 3);
   const session = await InferenceSession.create(path, { intraOpNumThreads: place.threads });
-  const input = new Tensor('float32', pixelValues(images, height * width), [checkedImages, 3, height, width]);
+  const input = new Tensor('float32', pixelValues(images, { height, width }), [
+    checkedImages,
+    3,
+    height,
+    width,
+  ]);
   const outputs = await session.run({ pixel_values: input });
   const name = session.outputNames[0]!;
   const got = outputs[name]!.data as Float32Array;
@@ -108,15 +113,6 @@ async function check(path: string, weights: Weights, pool: Pool, place: Place): 
 function randomImages(length: number): Uint8Array {
   const random = new RandomStream(0, 'sample');
   return Uint8Array.from({ length }, () => random.int(256));
-}
-
-/** uint8 [N, H, W, 3] → float32 [N, 3, H, W], (x/255 − mean) / deviation. */
-function pixelValues(images: Uint8Array, area: number): Float32Array {
-  return Float32Array.from(images, (_, i) => {
-    const channel = Math.floor(i / area) % 3;
-    const pixel = Math.floor(i / (3 * area)) * area + (i % area);
-    return (images[pixel * 3 + channel]! / 255 - imagenetMean[channel]!) / imagenetDeviation[channel]!;
-  });
 }
 
 /** The evaluation graph's encoder on all patches in their own order: float32 [N, 1 + L, D]. */

@@ -12,11 +12,8 @@ import { add, cast, div, mul, scale, shift, sqrt, square, sub } from '../compile
 import { concat, expand, gather, pad, reshape, slice, transpose } from '../compiler/graph/ops/movement.js';
 import { reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
 import { imageSize, type ModelConfig, patchCount } from './config.js';
+import { imagenetDeviation, imagenetMean } from './imagenet.js';
 import { type BlockOptions, block, layerNorm, linear, type Parameters, type TokenRange } from './layers.js';
-
-/** Mean and deviation of ImageNet's RGB in [0, 1], by which every published MAE normalises its input. */
-export const imagenetMean = [0.485, 0.456, 0.406] as const;
-export const imagenetDeviation = [0.229, 0.224, 0.225] as const;
 
 /** What the host sends each step. */
 export interface MaeInputs {
