@@ -4,6 +4,10 @@ import { type ModelConfig, parseModelConfig, withInputSize } from './config.js';
 
 const presetFolder = new URL('../../models/', import.meta.url);
 
+/** The preset of the paper's experiments, ViT-L; and the share of patches removed there. */
+export const publishedModel = 'mae_vit_large_patch16';
+export const publishedMaskRatio = 0.75;
+
 export function presetNames(): string[] {
   return readdirSync(presetFolder)
     .filter((file) => file.endsWith('.json'))
