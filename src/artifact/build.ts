@@ -7,7 +7,13 @@ import { adamWDefaults, adamWGraph } from '../model/optim/adamw.js';
 import { isTrained } from '../model/parameters.js';
 import type { Task } from '../model/task.js';
 import { layOutArena } from './arena-layout.js';
-import { evaluationGraph, gradientNormGraph, type TrainingGraphOptions, trainingGraph } from './graphs.js';
+import {
+  evaluationGraph,
+  gradientNormGraph,
+  outputsOf,
+  type TrainingGraphOptions,
+  trainingGraph,
+} from './graphs.js';
 import {
   evalModelFile,
   gradientNormModelFile,
@@ -53,7 +59,7 @@ export function buildArtifacts(task: Task, options: ArtifactOptions): Artifacts 
     model: task.model,
     batchSize,
     inputs: task.inputs(batchSize),
-    outputs: evaluation.outputs.map(({ name, value: { shape } }) => ({ name, shape })),
+    outputs: outputsOf(evaluation),
     accumulate,
     ...(gradCheckpointing && { gradCheckpointing }),
     ...(kernelPrecision && { kernelPrecision }),

@@ -6,9 +6,9 @@ import { pipeline } from 'node:stream/promises';
 import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { encodeModel } from '../compiler/onnx/encode.js';
 import type { ModelConfig } from '../model/config.js';
+import { imagenetDeviation, imagenetMean } from '../model/imagenet.js';
 import { encoderParameters } from '../model/parameters.js';
 import { presetNameOf } from '../model/presets.js';
-import { imagenetDeviation, imagenetMean } from '../model/vit.js';
 import { encoderGraph, type Pool } from './graphs.js';
 
 /** Protobuf ends at 2 GiB; weights of more than this go into a file beside the model. */

@@ -15,6 +15,7 @@ import { maeInputs } from '../model/mask.js';
 import { encoderParameters, isTrained, type ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, Task } from '../model/task.js';
 import { vitEncoder } from '../model/vit.js';
+import type { Shape } from '../util/shape.js';
 import { gradientsDoneName } from './manifest.js';
 
 /** Graph inputs, in their order, and by their names. */
@@ -119,6 +120,11 @@ export function evaluationGraph(task: Task, batchSize: number): Graph {
     inputs: [...batch.values, ...parameters.values],
     outputs: task.evaluation(parameters.byName, batch.byName),
   };
+}
+
+/** Names and shapes of a graph's outputs, as the manifest has them. */
+export function outputsOf({ outputs }: Graph): { name: string; shape: Shape }[] {
+  return outputs.map(({ name, value: { shape } }) => ({ name, shape }));
 }
 
 /** The encoder of the Masked Autoencoder's graphs on every patch. Output: latent [B, 1 + L, D] in shuffled order. */

@@ -66,6 +66,6 @@ export const optimizerModelFile = 'optimizer_model.onnx';
 export const gradientsDoneName = 'gradients_done';
 
 /** Numbers in the model, fixed positions counted. */
-export function parameterCount({ parameters }: Manifest): number {
+export function parameterCount({ parameters }: Pick<Manifest, 'parameters'>): number {
   return parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
+import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
 import { epochLosses } from '../train/observers/jsonl.js';
 import { pretrainDefaults } from '../train/options.js';
 import { type Arguments, text } from './flags.js';
 import { runPretraining } from './pretrain.js';
-import { reconstruct } from './reconstruct.js';
 
 export const options = {
   output: {
@@ -40,7 +40,10 @@ export async function run({ output }: Arguments<typeof options>): Promise<void> 
   const paths = await writeSampleImages(images, { count: imageCount });
   const result = await runPretraining({ ...recipe, dataPath: images, outputDir: runFolder });
   if (process.exitCode) return; // stopped by a signal
-  await reconstruct({ images: paths.slice(0, 6), checkpoint: runFolder, output: picture });
+  await reconstruct(
+    { ...reconstructDefaults, images: paths.slice(0, 6), checkpoint: runFolder, output: picture },
+    (note) => console.error(note),
+  );
   const losses = await epochLosses(join(runFolder, 'log.jsonl'));
   console.log(`loss: ${losses[0]!.toFixed(4)} in the first epoch, ${losses.at(-1)!.toFixed(4)} in the last`);
   console.log('open these:');

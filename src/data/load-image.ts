@@ -5,11 +5,13 @@ import { ImageDecoder } from './decode/decode.js';
 import { applyOrientation, ImageError } from './decode/pixels.js';
 import { BicubicResampler } from './resample.js';
 
+/** 'crop' keeps the aspect and cuts the middle out; 'squash' fits the whole picture in. */
+export type Fit = 'crop' | 'squash';
+
 export interface LoadImageOptions {
   height: number;
   width: number;
-  /** 'crop' keeps the aspect and cuts the middle out; 'squash' fits the whole picture in. */
-  fit: 'crop' | 'squash';
+  fit: Fit;
 }
 
 /** One JPEG, PNG, WebP or TIFF file as [height, width, 3], turned upright as its EXIF data says. */

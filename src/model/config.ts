@@ -96,6 +96,13 @@ export function checkModelConfig(config: ModelConfig, source: string): void {
   }
 }
 
+/** The model for images of another size; a UserError where its patches do not fit into them. */
+export function withInputSize(config: ModelConfig, inputSize: ModelConfig['inputSize']): ModelConfig {
+  const resized = { ...config, inputSize };
+  checkModelConfig(resized, '--input-size');
+  return resized;
+}
+
 function checkInputSize({ inputSize, patchSize }: ModelConfig, source: string): void {
   const sides = typeof inputSize === 'number' ? [inputSize] : inputSize;
   const got = sides.join('x');

@@ -55,6 +55,11 @@ export function maeParameters(config: ModelConfig): ParameterSpec[] {
   return [...encoderParameters(config), ...decoderParameters(config)];
 }
 
+/** Whether a parameter is one of the decoder's, by its published name. */
+export function isOfDecoder({ name }: { name: string }): boolean {
+  return name === 'mask_token' || name.startsWith('decoder_');
+}
+
 function token(name: string, width: number): ParameterSpec {
   return {
     name,

@@ -1,8 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
-import { checkModelConfig, type ModelConfig, parseModelConfig } from './config.js';
+import { type ModelConfig, parseModelConfig, withInputSize } from './config.js';
 
 const presetFolder = new URL('../../models/', import.meta.url);
+
+/** The preset of the paper's experiments, ViT-L; and the share of patches removed there. */
+export const publishedModel = 'mae_vit_large_patch16';
+export const publishedMaskRatio = 0.75;
 
 export function presetNames(): string[] {
   return readdirSync(presetFolder)
@@ -35,16 +39,7 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
   return parseModelConfig(value, nameOrPath);
 }
 
-/** The preset with these sizes, at whatever input size; undefined where there is none. */
-export function presetNameOf(config: ModelConfig): string | undefined {
-  return presetNames().find((name) => {
-    const preset = { ...loadModelConfig(name), inputSize: config.inputSize };
-    const fields = Object.keys({ ...preset, ...config }) as (keyof ModelConfig)[];
-    return fields.every((field) => preset[field] === config[field]);
-  });
-}
-
-/** The model that flags name, at the input size they ask for. */
+/** The model that `--model` names, at the input size that `--input-size` asks for. */
 export function modelOf({
   model,
   inputSize,
@@ -53,8 +48,14 @@ export function modelOf({
   inputSize?: ModelConfig['inputSize'] | undefined;
 }): ModelConfig {
   const config = loadModelConfig(model);
-  if (inputSize === undefined) return config;
-  const resized = { ...config, inputSize };
-  checkModelConfig(resized, '--input-size');
-  return resized;
+  return inputSize === undefined ? config : withInputSize(config, inputSize);
+}
+
+/** The preset with these sizes, at whatever input size; undefined where there is none. */
+export function presetNameOf(config: ModelConfig): string | undefined {
+  return presetNames().find((name) => {
+    const preset = { ...loadModelConfig(name), inputSize: config.inputSize };
+    const fields = Object.keys({ ...preset, ...config }) as (keyof ModelConfig)[];
+    return fields.every((field) => preset[field] === config[field]);
+  });
 }

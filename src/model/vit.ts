@@ -7,12 +7,9 @@ import type { Value } from '../compiler/graph/graph.js';
 import { add, cast, mul } from '../compiler/graph/ops/elementwise.js';
 import { pad, reshape, transpose } from '../compiler/graph/ops/movement.js';
 import type { ModelConfig } from './config.js';
+import { imagenetDeviation, imagenetMean } from './imagenet.js';
 import { block, layerNorm, linear, type Parameters } from './layers.js';
 import type { OnBlock } from './task.js';
-
-/** Mean and deviation of ImageNet's RGB in [0, 1], by which every published MAE normalises its input. */
-export const imagenetMean = [0.485, 0.456, 0.406] as const;
-export const imagenetDeviation = [0.229, 0.224, 0.225] as const;
 
 /** uint8 [B, H, W, 3] → [B·L, P], each patch flattened row, column, channel. */
 export function patchify(images: Value, patch: number): Value {

@@ -1,9 +1,15 @@
 import { join } from 'node:path';
-import type { Manifest, ManifestParameter } from '../artifact/manifest.js';
+import type { ManifestParameter } from '../artifact/manifest.js';
+import { checkParameters } from '../weights/checkpoint/check-parameters.js';
 import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
-import { readTensorInto, type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import {
+  readTensorInto,
+  type TensorToWrite,
+  withSafetensors,
+  writeSafetensors,
+} from '../weights/checkpoint/safetensors.js';
 import { readState, writeState } from '../weights/checkpoint/state.js';
-import { checkParameters, withSafetensors } from '../weights/foreign/weights.js';
+import { modelMetadata } from '../weights/foreign/model-info.js';
 import { type ModelState, sliceOf } from './engine/model-state.js';
 import { checkedPosition, type Position } from './position.js';
 
@@ -24,7 +30,7 @@ export function saveCheckpoint(
       await writeSafetensors(
         join(folder, checkpointFiles.model),
         weights,
-        metadataOf(manifest, position.step),
+        modelMetadata(manifest, position.step),
       );
       const moments = [
         ...tensorsOf(state.expAvg, state.trained, 'exp_avg.'),
@@ -45,12 +51,6 @@ export async function loadCheckpoint(folder: string, state: ModelState): Promise
   await readArena(optimizer, state.expAvg, state.trained, 'exp_avg.');
   await readArena(optimizer, state.expAvgSq, state.trained, 'exp_avg_sq.');
   return checkedPosition(await readState(folder), join(folder, checkpointFiles.state));
-}
-
-/** What `model.safetensors` says of its model, so that the file alone is enough to use it. */
-function metadataOf({ model, metadata }: Manifest, step: number): Record<string, string> {
-  const fields = { format: 'mae', ...metadata, model: JSON.stringify(model), step: String(step) };
-  return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** The parts of an arena as float32 tensors, in the order of the model. */

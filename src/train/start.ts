@@ -1,4 +1,4 @@
-import { loadInitialWeights } from '../weights/foreign/weights.js';
+import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { loadCheckpoint } from './checkpointing.js';
 import { type ModelState, sliceOf } from './engine/model-state.js';
 import { firstLossScale } from './loss-scale.js';

@@ -21,8 +21,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ValidationLoader } from '../../dist/data/loader.js';
+import { pixelValues } from '../../dist/data/pictures/pixels.js';
 import { indexImageFolder } from '../../dist/data/sources/image-folder.js';
-import { imagenetDeviation, imagenetMean } from '../../dist/model/mae.js';
 
 const { values: options, positionals: runs } = parseArgs({
   allowPositionals: true,
@@ -52,17 +52,7 @@ async function featuresOf(session, root) {
   const [features, labels] = [[], []];
   for (let batch = await loader.next(); batch; batch = await loader.next()) {
     const { images, count, imageIndices } = batch;
-    const area = height * width;
-    const pixels = new Float32Array(count * 3 * area);
-    for (let image = 0; image < count; image++) {
-      for (let channel = 0; channel < 3; channel++) {
-        for (let i = 0; i < area; i++) {
-          const byte = images[(image * area + i) * 3 + channel];
-          pixels[(image * 3 + channel) * area + i] =
-            (byte / 255 - imagenetMean[channel]) / imagenetDeviation[channel];
-        }
-      }
-    }
+    const pixels = pixelValues(images.subarray(0, count * height * width * 3), { height, width });
     const input = new Tensor('float32', pixels, [count, 3, height, width]);
     const { features: output } = await session.run({ pixel_values: input });
     const size = output.dims[1];

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { keptCount, type ModelConfig, parseModelConfig, patchCount } from '../../src/model/config.js';
-import { loadModelConfig } from '../../src/model/presets.js';
+import { loadModelConfig, modelOf } from '../../src/model/presets.js';
 import { UserError } from '../../src/util/errors.js';
 
 const valid: ModelConfig = {
@@ -115,6 +115,23 @@ describe('loadModelConfig', () => {
     const path = join(folder, 'broken.json');
     writeFileSync(path, '{');
     expect(errorOf(() => loadModelConfig(path)).message).toContain(`${path}: expected JSON, got `);
+  });
+});
+
+describe('modelOf', () => {
+  test('is the preset, or the same at another input size', () => {
+    const preset = loadModelConfig('mae_vit_nano_patch8_64');
+    expect(modelOf({ model: 'mae_vit_nano_patch8_64' })).toEqual(preset);
+    expect(modelOf({ model: 'mae_vit_nano_patch8_64', inputSize: [32, 64] })).toEqual({
+      ...preset,
+      inputSize: [32, 64],
+    });
+  });
+
+  test('refuses a size into which the patches do not fit', () => {
+    expect(errorOf(() => modelOf({ model: 'mae_vit_nano_patch8_64', inputSize: 65 })).message).toBe(
+      '--input-size: expected an input size divisible by the patch size 8, got 65; use --input-size 64',
+    );
   });
 });
 

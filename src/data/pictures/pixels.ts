@@ -1,13 +1,29 @@
 import { imageSize, type ModelConfig } from '../../model/config.js';
-import { imagenetDeviation, imagenetMean } from '../../model/vit.js';
+import { denormalizeToByte, normalizeByte } from '../../model/imagenet.js';
 
-/** Patches [L, P] of one image on the host, for pictures. P is flattened row, column, channel. */
+/** Pixels on the host. Patches are [L, P] of one image, for pictures; P is flattened row, column, channel. */
+
+/** uint8 [N, H, W, 3] → float32 [N, 3, H, W], normalised: what the exported encoder takes. */
+export function pixelValues(
+  images: Uint8Array,
+  { height, width }: { height: number; width: number },
+): Float32Array {
+  const area = height * width;
+  const values = new Float32Array(images.length);
+  for (let i = 0; i < images.length; i++) {
+    const channel = i % 3;
+    const pixel = Math.floor(i / 3); // of all images
+    const image = Math.floor(pixel / area);
+    values[(image * 3 + channel) * area + (pixel % area)] = normalizeByte(images[i]!, channel);
+  }
+  return values;
+}
 
 /** uint8 [H, W, 3] → float32 [L, P], normalised as the model's input is. */
 export function patchifyPixels(image: Uint8Array, config: ModelConfig): Float32Array {
   const patches = new Float32Array(image.length);
   forEachPixel(config, (pixel, place, channel) => {
-    patches[place] = (image[pixel]! / 255 - imagenetMean[channel]!) / imagenetDeviation[channel]!;
+    patches[place] = normalizeByte(image[pixel]!, channel);
   });
   return patches;
 }
@@ -16,7 +32,7 @@ export function patchifyPixels(image: Uint8Array, config: ModelConfig): Float32A
 export function unpatchifyPixels(patches: Float32Array, config: ModelConfig): Uint8Array {
   const image = new Uint8ClampedArray(patches.length);
   forEachPixel(config, (pixel, place, channel) => {
-    image[pixel] = 255 * (patches[place]! * imagenetDeviation[channel]! + imagenetMean[channel]!);
+    image[pixel] = denormalizeToByte(patches[place]!, channel);
   });
   return new Uint8Array(image.buffer);
 }

@@ -158,3 +158,16 @@ export async function readFloat32(file: SafetensorsFile, name: string): Promise<
   checkFloat(dtype, `safetensors: expected ${name} in ${file.path}`);
   return toFloat32(dtype, await readTensor(file, name));
 }
+
+/** Opens a file for the time of `use`. */
+export async function withSafetensors<T>(
+  path: string,
+  use: (file: SafetensorsFile) => Promise<T>,
+): Promise<T> {
+  const file = await openSafetensors(path);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}

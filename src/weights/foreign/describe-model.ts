@@ -1,39 +1,11 @@
 /** What is known of a model beside its tensors: by our own description, by transformers', or by their shapes. */
 import { readFile, stat } from 'node:fs/promises';
-import { type ModelConfig, parseModelConfig } from '../../model/config.js';
-import type { MaeOptions } from '../../model/mask.js';
+import { parseModelConfig } from '../../model/config.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { explained } from '../checkpoint/durable-files.js';
-import type { WeightSource } from './open-weights.js';
+import type { ModelInfo } from './model-info.js';
 import { parseTransformersConfig } from './transformers-config.js';
-
-export interface ModelInfo {
-  readonly config: ModelConfig;
-  readonly maskRatio: number;
-  readonly normPixLoss: boolean;
-  /** Optimizer steps behind the weights; 0 where that is unknown. */
-  readonly step: number;
-  /** What a person should know of how the file was read; each a line. */
-  readonly notes: readonly string[];
-}
-
-/** The metadata of `model.safetensors`, so that the file alone is enough to use it. */
-export function modelMetadata(
-  {
-    model,
-    maskRatio,
-    normPixLoss,
-  }: Pick<MaeOptions, 'maskRatio' | 'normPixLoss'> & { readonly model: ModelConfig },
-  step: number,
-): Record<string, string> {
-  return {
-    format: 'mae',
-    mask_ratio: String(maskRatio),
-    model: JSON.stringify(model),
-    norm_pix_loss: String(normPixLoss),
-    step: String(step),
-  };
-}
+import type { WeightSource } from './weight-source.js';
 
 /**
  * What a file says of its model, or a config.json of transformers beside it; undefined where nobody says anything.

@@ -2,27 +2,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
-import type { Dtype } from '../checkpoint/dtypes.js';
 import { explained } from '../checkpoint/durable-files.js';
 import { isPth } from '../checkpoint/run-directory.js';
 import { openSafetensors, readFloat32, type SafetensorsFile } from '../checkpoint/safetensors.js';
 import { openPth } from './pth/pth.js';
-
-export interface SourceTensor {
-  readonly dtype: Dtype;
-  readonly shape: readonly number[];
-}
-
-export interface WeightSource {
-  /** Names the file in errors. */
-  readonly path: string;
-  readonly tensors: ReadonlyMap<string, SourceTensor>;
-  /** Of a safetensors header; of the options that a training checkpoint in .pth keeps. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** Reads one tensor; UserError where its type has no place in float32. */
-  readFloat32(name: string): Promise<Float32Array>;
-  close(): Promise<void>;
-}
+import type { SourceTensor, WeightSource } from './weight-source.js';
 
 /** Opens a file by its name: `.pth`, `.pt`, `.bin`; `….index.json` over several safetensors; or one of them. */
 export async function openWeights(path: string): Promise<WeightSource> {

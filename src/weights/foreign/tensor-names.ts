@@ -11,7 +11,7 @@
  */
 import { UserError } from '../../util/errors.js';
 import { formatShape, sameShape } from '../../util/shape.js';
-import type { SourceTensor, WeightSource } from './open-weights.js';
+import type { SourceTensor, WeightSource } from './weight-source.js';
 
 const parts = ['query', 'key', 'value'] as const;
 

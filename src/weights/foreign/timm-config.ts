@@ -1,6 +1,6 @@
 /** config.json of timm: `timm.create_model('local-dir:<folder>')` builds the encoder from it. */
 import { imageSize, type ModelConfig } from '../../model/config.js';
-import { imagenetDeviation, imagenetMean } from '../../model/vit.js';
+import { imagenetDeviation, imagenetMean } from '../../model/imagenet.js';
 
 /** timm's own models of the presets' widths and depths; any other is one of them with other sizes. */
 const architectures: Readonly<Record<string, string>> = {

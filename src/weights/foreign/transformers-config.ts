@@ -1,9 +1,9 @@
 /** config.json of transformers' ViTMAE: our sizes under its names. */
 import { imageSize, layerNormEps, type ModelConfig, parseModelConfig } from '../../model/config.js';
 import { UserError } from '../../util/errors.js';
-import type { ModelInfo } from './describe-model.js';
+import type { ModelInfo } from './model-info.js';
 
-/** What transformers' ViTMAEConfig has where the file says nothing. */
+/** What transformers' own ViTMAEConfig has where the file says nothing: its numbers, whatever ours are. */
 const defaults: Readonly<Record<string, unknown>> = {
   hidden_size: 768,
   num_hidden_layers: 12,

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { maeParameters } from '../../../src/model/parameters.js';
-import type { WeightSource } from '../../../src/weights/foreign/open-weights.js';
 import {
   fromTransformersName,
   inPublishedNames,
   toTransformersNames,
 } from '../../../src/weights/foreign/tensor-names.js';
+import type { WeightSource } from '../../../src/weights/foreign/weight-source.js';
 import { tinyModel } from '../../support/cli-files.js';
 
 /** A file in memory. */

@@ -9,7 +9,7 @@ import { messageOf, UserError } from '../../../util/errors.js';
 import { arrayFrom, byteLength, checkFloat, type TensorArray, toFloat32 } from '../../checkpoint/dtypes.js';
 import { explained } from '../../checkpoint/durable-files.js';
 import { openRegularFile, readRegion } from '../../checkpoint/file-regions.js';
-import type { WeightSource } from '../open-weights.js';
+import type { WeightSource } from '../weight-source.js';
 import { Fields, type PickleValue } from './pickle.js';
 import { gatherStrided, isContiguous, regionOf, TorchTensor, unpickleTorch } from './torch-pickle.js';
 

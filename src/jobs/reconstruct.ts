@@ -1,0 +1,128 @@
+import { evaluationGraph, outputsOf } from '../artifact/graphs.js';
+import { lowerGraph } from '../compiler/lowering/lower.js';
+import { encodeModel } from '../compiler/onnx/encode.js';
+import { type Fit, loadImage } from '../data/load-image.js';
+import { randomPermutation } from '../data/masking.js';
+import { reconstructionPanels } from '../data/pictures/panels.js';
+import { writePictureGrid } from '../data/pictures/picture-grid.js';
+import { imageSize, type ModelConfig } from '../model/config.js';
+import { maeTask } from '../model/mae.js';
+import type { MaeOptions } from '../model/mask.js';
+import { maeParameters } from '../model/parameters.js';
+import type { Task } from '../model/task.js';
+import { chooseDevice } from '../runtime/choose-device.js';
+import { Runtime } from '../runtime/runtime.js';
+import { Evaluator } from '../train/engine/evaluator.js';
+import { pretrainDefaults } from '../train/options.js';
+import { atInputSize } from '../weights/foreign/input-size.js';
+import { loadWeights, type Weights } from '../weights/foreign/weights.js';
+
+export interface ReconstructOptions {
+  /** Paths of JPEG, PNG, WebP or TIFF files. */
+  readonly images: readonly string[];
+  readonly checkpoint: string;
+  /** The PNG to write. */
+  readonly output: string;
+  /** The model's own where not given. */
+  readonly inputSize?: ModelConfig['inputSize'] | undefined;
+  /** Share of patches removed; as in training where not given. */
+  readonly maskRatio?: number | undefined;
+  /** Of the masks. */
+  readonly seed: number;
+  readonly fit: Fit;
+  /** Threads of ONNX Runtime; 0 stands for one a core. */
+  readonly threads: number;
+  readonly device: string;
+}
+
+export const reconstructDefaults = {
+  output: 'reconstruction.png',
+  seed: 0,
+  fit: 'crop',
+  threads: pretrainDefaults.threads,
+  device: pretrainDefaults.device,
+} as const satisfies Partial<ReconstructOptions>;
+
+/** What is told of an image; `--json` prints these fields. */
+export interface Reconstruction {
+  readonly image: string;
+  readonly loss: number;
+  readonly output: string;
+  readonly mask_ratio: number;
+}
+
+/**
+ * Writes one PNG with a row for each image; see `reconstructionPanels`.
+ *
+ * @param note is told what a person should know of how the checkpoint was read.
+ */
+export async function reconstruct(
+  options: ReconstructOptions,
+  note: (line: string) => void,
+): Promise<Reconstruction[]> {
+  const { checkpoint, inputSize, output, seed, fit, threads } = options;
+  const device = chooseDevice(options.device);
+  const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
+  for (const line of weights.notes) note(line);
+  const size = imageSize(weights.config);
+  const maskRatio = options.maskRatio ?? weights.maskRatio;
+  const runtime = new Runtime({ threads, device });
+  let reconstructor: Reconstructor | undefined;
+  const rows: Uint8Array[][] = [];
+  const results: Reconstruction[] = [];
+  try {
+    reconstructor = new Reconstructor(runtime, weights, maskRatio);
+    for (const [index, path] of options.images.entries()) {
+      const image = await loadImage(path, { ...size, fit });
+      const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
+      rows.push(panels);
+      results.push({ image: path, loss, output, mask_ratio: maskRatio });
+    }
+  } finally {
+    reconstructor?.release();
+    runtime.release();
+  }
+  await writePictureGrid(output, rows, size);
+  return results;
+}
+
+/** A model with its mask ratio, ready to reconstruct one image at a time. */
+export class Reconstructor {
+  readonly #task: Task & { readonly options: MaeOptions };
+  readonly #evaluator: Evaluator;
+
+  constructor(runtime: Runtime, { config, normPixLoss, parameters }: Weights, maskRatio: number) {
+    this.#task = maeTask(config, { maskRatio, normPixLoss });
+    const graph = lowerGraph(evaluationGraph(this.#task, 1), { lacks: runtime.device.lacks });
+    const description = {
+      inputs: this.#task.inputs(1),
+      outputs: outputsOf(graph),
+      parameters: this.#task.parameters,
+    };
+    this.#evaluator = new Evaluator(
+      runtime,
+      encodeModel(graph),
+      description,
+      (name) => parameters.get(name)!,
+    );
+  }
+
+  /** The loss of an image, uint8 [H, W, 3], and its panels; `seed` and `index` decide the mask. */
+  async reconstruct(
+    image: Uint8Array,
+    seed: number,
+    index: number,
+  ): Promise<{ loss: number; panels: Uint8Array[] }> {
+    const { model, options } = this.#task;
+    const idsShuffle = new BigInt64Array(options.patches);
+    randomPermutation(idsShuffle, seed, 0, index);
+    await this.#evaluator.run({ images: image, ids_shuffle: idsShuffle });
+    const { image_loss: loss, pred } = this.#evaluator.outputs as Record<'image_loss' | 'pred', Float32Array>;
+    const panels = reconstructionPanels({ image, idsShuffle, pred, ...options }, model);
+    return { loss: loss[0]!, panels };
+  }
+
+  release(): void {
+    this.#evaluator.release();
+  }
+}
