@@ -254,10 +254,10 @@ export class ValidationLoader {
     const bad = new Set(skipped.map(({ row }) => row));
     const good = Array.from({ length: request.rows }, (_, row) => row).filter((row) => !bad.has(row));
     for (const input of this.#options.inputs) {
-      const array = arrays[input.name] as Uint8Array;
+      const array = arrays[input.name]!;
       const length = rowLength(input);
       good.forEach((from, to) => void array.copyWithin(to * length, from * length, (from + 1) * length));
-      array.subarray(good.length * length).fill(0);
+      clear(array.subarray(good.length * length));
     }
     return good;
   }
@@ -265,4 +265,9 @@ export class ValidationLoader {
   async close(): Promise<void> {
     await this.#ring.close();
   }
+}
+
+function clear(array: SharedArray): void {
+  if (array instanceof BigInt64Array) array.fill(0n);
+  else array.fill(0);
 }

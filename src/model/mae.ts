@@ -51,8 +51,8 @@ function shufflePatches(batch: Batch, config: ModelConfig): Value {
   const idsShuffle = batch('ids_shuffle');
   const [images, patches] = idsShuffle.shape as [number, number];
   const firstRow = BigInt64Array.from({ length: images }, (_, b) => BigInt(b * patches));
-  const rows = add(idsShuffle, constant('int64', [images, 1], firstRow));
-  return gather(patchify(batch('images'), config.patchSize), rows);
+  const rows = patchify(batch('images'), config.patchSize);
+  return gather(rows, add(idsShuffle, constant('int64', [images, 1], firstRow)));
 }
 
 /** Rows of a position table for [cls, patches in shuffled order]: [1, 1 + L, W] → [B, 1 + L, W]. */
