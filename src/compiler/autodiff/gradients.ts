@@ -1,5 +1,6 @@
 import { type Shape, sameShape } from '../../util/shape.js';
-import { type Node, nodesOf, type Op, producerOf, type Value } from '../graph/graph.js';
+import { type Node, nodesOf, producerOf, type Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 import { add } from '../graph/ops/elementwise.js';
 import { gemm } from '../graph/ops/linalg.js';
 import { reshape } from '../graph/ops/movement.js';

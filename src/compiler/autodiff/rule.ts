@@ -1,4 +1,5 @@
-import type { Attributes, Op, Value } from '../graph/graph.js';
+import type { Attributes, Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 
 /** What a rule sees of the node it differentiates. */
 export interface RuleContext {

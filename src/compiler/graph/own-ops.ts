@@ -1,4 +1,4 @@
-import type { Op } from './graph.js';
+import type { Op } from './op.js';
 
 /**
  * The operators of our own domain, `mae`: each has a definition in ONNX's operators (`lowering/definitions.ts`)

@@ -1,14 +1,6 @@
 import { constant, scalarLike } from '../graph/constant.js';
-import {
-  createNode,
-  type DType,
-  type Graph,
-  input,
-  isHalf,
-  nodesOf,
-  type Op,
-  type Value,
-} from '../graph/graph.js';
+import { createNode, type DType, type Graph, input, isHalf, nodesOf, type Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 import { cast } from '../graph/ops/elementwise.js';
 import { where } from '../graph/ops/movement.js';
 import { softmax } from '../graph/ops/normalization.js';

@@ -7,9 +7,9 @@ import {
   isHalf,
   type Node,
   nodesOf,
-  type Op,
   type Value,
 } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 import { add, cast } from '../graph/ops/elementwise.js';
 import { matMul } from '../graph/ops/linalg.js';
 import { expand, reshape } from '../graph/ops/movement.js';

@@ -1,4 +1,5 @@
-import { createNode, type Graph, type Node, nodesOf, type Op, type Value } from '../graph/graph.js';
+import { createNode, type Graph, type Node, nodesOf, type Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 
 /** Inputs that kernels also take as bfloat16, and outputs that they also give as bfloat16, by position. */
 const takes: Partial<Record<Op, readonly number[]>> = {

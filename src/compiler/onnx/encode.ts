@@ -1,8 +1,9 @@
 import onnxProto from 'onnx-proto';
 import type { Shape } from '../../util/shape.js';
 import { checkGraph } from '../graph/check.js';
-import type { Attribute, DType, Graph, Node, Op, TensorData, Value } from '../graph/graph.js';
+import type { Attribute, DType, Graph, Node, TensorData, Value } from '../graph/graph.js';
 import { nameValues } from '../graph/names.js';
+import type { Op } from '../graph/op.js';
 import { isMicrosoftOp } from '../graph/ops/microsoft.js';
 import { isOwnOp, neededOutputs } from '../graph/own-ops.js';
 

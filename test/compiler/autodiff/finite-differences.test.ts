@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gradients } from '../../../src/compiler/autodiff/gradients.js';
 import { notDifferentiable, type Rule } from '../../../src/compiler/autodiff/rule.js';
 import { constant } from '../../../src/compiler/graph/constant.js';
-import { input, type Op, type Value } from '../../../src/compiler/graph/graph.js';
+import { input, type Value } from '../../../src/compiler/graph/graph.js';
+import type { Op } from '../../../src/compiler/graph/op.js';
 import * as elementwise from '../../../src/compiler/graph/ops/elementwise.js';
 import {
   attentionGrad,

@@ -5,9 +5,9 @@ import {
   type Graph,
   input,
   nodesOf,
-  type Op,
   type Value,
 } from '../../../src/compiler/graph/graph.js';
+import type { Op } from '../../../src/compiler/graph/op.js';
 import { add, mul, neg } from '../../../src/compiler/graph/ops/elementwise.js';
 import { columnSums, fusedGemm, sumOfSquares } from '../../../src/compiler/graph/ops/fused.js';
 import {

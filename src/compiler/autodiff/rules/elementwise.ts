@@ -1,4 +1,5 @@
-import { cast, div, type ElementwiseOp, exp, mul, neg, scale, square } from '../../graph/ops/elementwise.js';
+import type { ElementwiseOp } from '../../graph/op.js';
+import { cast, div, exp, mul, neg, scale, square } from '../../graph/ops/elementwise.js';
 import { geluGrad } from '../../graph/ops/gradient.js';
 import { notDifferentiable, type Rules } from '../rule.js';
 

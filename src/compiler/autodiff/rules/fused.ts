@@ -1,4 +1,4 @@
-import type { FusedOp } from '../../graph/ops/fused.js';
+import type { FusedOp } from '../../graph/op.js';
 import { notDifferentiable, type Rules } from '../rule.js';
 
 /** They come in after differentiation. */

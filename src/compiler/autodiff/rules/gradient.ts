@@ -1,4 +1,4 @@
-import type { GradientOp } from '../../graph/ops/gradient.js';
+import type { GradientOp } from '../../graph/op.js';
 import { notDifferentiable, type Rules } from '../rule.js';
 
 /** First derivatives only. */

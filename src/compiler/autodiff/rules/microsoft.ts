@@ -1,4 +1,4 @@
-import type { MicrosoftOp } from '../../graph/ops/microsoft.js';
+import type { MicrosoftOp } from '../../graph/op.js';
 import { notDifferentiable, type Rules } from '../rule.js';
 
 /** They work on gradients and parameters in place: nothing flows through them. */

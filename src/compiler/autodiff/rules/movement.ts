@@ -1,14 +1,6 @@
 import { intsOf } from '../../graph/constant.js';
-import {
-  concat,
-  type MovementOp,
-  pad,
-  reshape,
-  scatterAdd,
-  slice,
-  transpose,
-  zeros,
-} from '../../graph/ops/movement.js';
+import type { MovementOp } from '../../graph/op.js';
+import { concat, pad, reshape, scatterAdd, slice, transpose, zeros } from '../../graph/ops/movement.js';
 import { notDifferentiable, type Rules } from '../rule.js';
 
 export const movementRules: Rules<MovementOp> = {

@@ -1,12 +1,8 @@
 import { sameShape } from '../../../util/shape.js';
 import { createNode, formatType, type Value } from '../graph.js';
+import type { MicrosoftOp } from '../op.js';
 
-/**
- * Operators of the domain `com.microsoft` that ONNX Runtime's training builds have kernels for
- * (ContribOperators of their documentation). Only artefacts for these builds use them.
- */
-export const microsoftOps = ['AdamWOptimizer', 'InPlaceAccumulatorV2'] as const;
-export type MicrosoftOp = (typeof microsoftOps)[number];
+const microsoftOps = ['AdamWOptimizer', 'InPlaceAccumulatorV2'] as const satisfies readonly MicrosoftOp[];
 
 export function isMicrosoftOp(op: string): op is MicrosoftOp {
   return (microsoftOps as readonly string[]).includes(op);
