@@ -1,17 +1,17 @@
-import type { GraphPrecision, KernelPrecision } from '../../artifact/manifest.js';
 import type { Graph } from '../graph/graph.js';
 import { kernelOps } from '../graph/own-ops.js';
 import { expandDefinitions } from './expand.js';
 import { type Lacks, lowerForDevice } from './for-device.js';
 import { fuseForKernels } from './fuse.js';
 import { dropRoundTrips, mixedPrecision } from './mixed-precision.js';
+import type { GraphPrecision, KernelPrecision } from './precision.js';
 import { storeBfloat16 } from './store-bfloat16.js';
 
 /** For what a graph is lowered. */
 export interface Lowering {
   /** For the operators of `src/kernels`, with products in this precision; in ONNX's own operators where not given. */
   readonly kernelPrecision?: KernelPrecision | undefined;
-  /** Of products and what is between them in ONNX's own operators; float32 where not given. */
+  /** Precision of products and what is between them in ONNX's own operators; float32 where not given. */
   readonly graphPrecision?: GraphPrecision | undefined;
   /** What the device lacks that runs the graph; nothing where not given. */
   readonly lacks?: Lacks | undefined;
