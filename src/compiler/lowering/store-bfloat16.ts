@@ -1,23 +1,11 @@
 import { createNode, type Graph, type Node, nodesOf, type Value } from '../graph/graph.js';
 import type { Op } from '../graph/op.js';
+import { isOwnOp, ownOps } from '../graph/own-ops.js';
 
-/** Inputs that kernels also take as bfloat16, and outputs that they also give as bfloat16, by position. */
-const takes: Partial<Record<Op, readonly number[]>> = {
-  Attention: [0],
-  AttentionGrad: [0, 1, 2],
-  ColumnSums: [0],
-  FusedGemm: [0, 1],
-  GeluGrad: [0, 1],
-  LayerNormalizationGrad: [0],
-};
-const gives: Partial<Record<Op, readonly number[]>> = {
-  Attention: [0],
-  AttentionGrad: [0],
-  FusedGemm: [0, 1],
-  FusedLayerNormalization: [0],
-  GeluGrad: [0, 1],
-  LayerNormalizationGrad: [3],
-};
+const none: readonly number[] = [];
+/** The positions where an operator's kernel takes, or gives, bfloat16 too. */
+const takenBy = (op: Op) => (isOwnOp(op) ? ownOps[op].takes : none);
+const givenBy = (op: Op) => (isOwnOp(op) ? ownOps[op].gives : none);
 
 /**
  * The graph with every value in bfloat16 that only products, attention and the operators between them read: they
@@ -53,12 +41,12 @@ function storable(graph: Graph, nodes: readonly Node[]): Set<Value> {
   const isTaken = (value: Value): boolean =>
     !results.has(value) &&
     (readers.get(value) ?? []).every(([node, index]) =>
-      node.op === 'Reshape' ? isTaken(node.outputs[0]!) : takes[node.op]?.includes(index),
+      node.op === 'Reshape' ? isTaken(node.outputs[0]!) : takenBy(node.op).includes(index),
     );
   const stored = new Set<Value>();
   for (const node of nodes) {
     if (node.op === 'Reshape' && stored.has(node.inputs[0]!)) stored.add(node.outputs[0]!);
-    for (const index of gives[node.op] ?? []) {
+    for (const index of givenBy(node.op)) {
       const value = node.outputs[index]!;
       if (value.type === 'float32' && readers.has(value) && isTaken(value)) stored.add(value);
     }

@@ -1,12 +1,5 @@
 import { sameShape } from '../../../util/shape.js';
 import { createNode, formatType, type Value } from '../graph.js';
-import type { MicrosoftOp } from '../op.js';
-
-const microsoftOps = ['AdamWOptimizer', 'InPlaceAccumulatorV2'] as const satisfies readonly MicrosoftOp[];
-
-export function isMicrosoftOp(op: string): op is MicrosoftOp {
-  return (microsoftOps as readonly string[]).includes(op);
-}
 
 /**
  * buffer ← gradient where `overwrite`, else buffer + gradient, in place: the memory of an input changes.
