@@ -236,11 +236,8 @@ void run_layer_norm_grad(Run& run) {
 void run_gelu_grad(Run& run) {
   const Tensor dy = run.input(0), x = run.input(1);
   if (run.failed()) return;
-  const int64_t rows = x.shape.rows(), width = x.shape.last();
   const Tensor dx = run.output(0, x.shape), y = run.output(1, x.shape);
-  void* workspace = run.workspace(gelu_grad_workspace(rows, width));
-  if (run.failed()) return;
-  gelu_grad(rows, width, dy.data, x.data, dx.data, y.data, nullptr, workspace, run.parallel());
+  if (!run.failed()) gelu_grad(x.shape.size(), dy.data, x.data, dx.data, y.data, run.parallel());
 }
 
 // x, addend? → sums over all axes but the last
