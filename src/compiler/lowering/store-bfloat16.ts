@@ -1,6 +1,7 @@
 import { createNode, type Graph, type Node, nodesOf, type Value } from '../graph/graph.js';
 import type { Op } from '../graph/op.js';
 import { isOwnOp, ownOps } from '../graph/own-ops.js';
+import { rewrite } from './rewrite.js';
 
 const none: readonly number[] = [];
 /** The positions where an operator's kernel takes, or gives, bfloat16 too. */
@@ -15,18 +16,13 @@ const givenBy = (op: Op) => (isOwnOp(op) ? ownOps[op].gives : none);
 export function storeBfloat16(graph: Graph): Graph {
   const nodes = nodesOf(graph.outputs.map(({ value }) => value));
   const stored = storable(graph, nodes);
-  const current = new Map<Value, Value>();
-  const now = (value: Value): Value => current.get(value) ?? value;
-  for (const node of nodes) {
-    const outputs = node.outputs.map((value) => ({
+  return rewrite(graph, ({ op, attributes, outputs }, inputs) => {
+    const types = outputs.map((value) => ({
       type: stored.has(value) ? ('bfloat16' as const) : value.type,
       shape: value.shape,
     }));
-    const inputs = node.inputs.map((value) => (value === null ? null : now(value)));
-    const created = createNode(node.op, inputs, node.attributes, outputs);
-    node.outputs.forEach((value, index) => void current.set(value, created[index]!));
-  }
-  return { ...graph, outputs: graph.outputs.map(({ name, value }) => ({ name, value: now(value) })) };
+    return createNode(op, inputs, attributes, types);
+  });
 }
 
 /** The values to store, with the reshapes of them. */
