@@ -20,7 +20,8 @@ export interface Lowering {
 const halfTypes = { fp16: 'float16', bf16: 'bfloat16' } as const;
 
 /** The graph in the operators and types that it will run in. */
-export function lowerGraph(graph: Graph, { kernelPrecision, graphPrecision, lacks }: Lowering): Graph {
+export function lowerGraph(graph: Graph, lowering: Lowering = {}): Graph {
+  const { kernelPrecision, graphPrecision, lacks } = lowering;
   if (kernelPrecision !== undefined) {
     const bfloat16 = kernelPrecision === 'bf16';
     const fused = expandDefinitions(fuseForKernels(graph, { bfloat16 }), kernelOps);
