@@ -1,14 +1,9 @@
+import type { GraphPrecision, KernelPrecision } from '../compiler/lowering/precision.js';
 import type { ModelConfig } from '../model/config.js';
 import type { AdamWOptions } from '../model/optim/adamw.js';
 import type { ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, TaskOptions } from '../model/task.js';
 import { type Shape, sizeOf } from '../util/shape.js';
-
-/** Precision of the kernels' products; sums are float32 in both. */
-export type KernelPrecision = 'fp32' | 'bf16';
-
-/** Precision of a training graph's products where it is not float32, as `lowering/mixed-precision.ts` makes it. */
-export type GraphPrecision = 'fp16' | 'bf16';
 
 /** What the graphs of a folder are and how their memory is laid out. All a trainer needs to know of them. */
 export interface Manifest {

@@ -1,11 +1,5 @@
-import {
-  elementBytes,
-  type Graph,
-  type Node,
-  nodesOf,
-  type Op,
-  type Value,
-} from '../compiler/graph/graph.js';
+import { elementBytes, type Graph, type Node, nodesOf, type Value } from '../compiler/graph/graph.js';
+import type { Op } from '../compiler/graph/op.js';
 import { sizeOf } from '../util/shape.js';
 
 /** What the nodes of one operator move, each by itself: every input read once, every output written once. */

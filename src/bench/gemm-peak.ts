@@ -1,9 +1,9 @@
-import type { KernelPrecision } from '../artifact/manifest.js';
 import { type Graph, input, type Value } from '../compiler/graph/graph.js';
 import { gemm } from '../compiler/graph/ops/linalg.js';
 import { kernelOps } from '../compiler/graph/own-ops.js';
 import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { fuseForKernels } from '../compiler/lowering/fuse.js';
+import type { KernelPrecision } from '../compiler/lowering/precision.js';
 import { encodeModel } from '../compiler/onnx/encode.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { alignedFloat32Array, type BoundTensor } from '../runtime/tensor.js';

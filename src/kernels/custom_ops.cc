@@ -236,11 +236,8 @@ void run_layer_norm_grad(Run& run) {
 void run_gelu_grad(Run& run) {
   const Tensor dy = run.input(0), x = run.input(1);
   if (run.failed()) return;
-  const int64_t rows = x.shape.rows(), width = x.shape.last();
   const Tensor dx = run.output(0, x.shape), y = run.output(1, x.shape);
-  void* workspace = run.workspace(gelu_grad_workspace(rows, width));
-  if (run.failed()) return;
-  gelu_grad(rows, width, dy.data, x.data, dx.data, y.data, nullptr, workspace, run.parallel());
+  if (!run.failed()) gelu_grad(x.shape.size(), dy.data, x.data, dx.data, y.data, run.parallel());
 }
 
 // x, addend? → sums over all axes but the last
@@ -392,26 +389,31 @@ Operator make_operator(const char* name, size_t needed_inputs, size_t inputs, si
   return op;
 }
 
-// Every operator, once for each choice of types: the last two numbers of a row are the positions that may be bfloat16.
+// An operator in all its choices of types: the last two numbers have a bit for each position that may be bfloat16.
+// The graphs' side of the same table is src/compiler/graph/own-ops.ts.
+struct Row {
+  const char* name;
+  size_t needed_inputs, inputs, needed_outputs, outputs;
+  void (*run)(Run&);
+  unsigned flexible_inputs, flexible_outputs;
+};
+
+constexpr Row rows[] = {
+    {"FusedGemm", 2, 4, 0, 2, run_gemm, 0b0011, 0b11},
+    {"Attention", 1, 1, 2, 2, run_attention, 0b1, 0b01},
+    {"AttentionGrad", 4, 4, 1, 1, run_attention_grad, 0b0111, 0b1},
+    {"FusedLayerNormalization", 3, 3, 3, 3, run_layer_norm, 0, 0b001},
+    {"LayerNormalizationGrad", 6, 7, 3, 4, run_layer_norm_grad, 0b1, 0b1000},
+    {"GeluGrad", 2, 2, 1, 2, run_gelu_grad, 0b11, 0b11},
+    {"ColumnSums", 1, 2, 1, 1, run_column_sums, 0b1, 0},
+    {"SumOfSquares", 1, 1, 1, 1, run_sum_of_squares, 0, 0},
+    {"AdamW", 9, 9, 3, 3, run_adamw, 0, 0},
+};
+
+// Every operator, once for each choice of types.
 std::vector<Operator> make_operators() {
-  const struct {
-    const char* name;
-    size_t needed_inputs, inputs, needed_outputs, outputs;
-    void (*run)(Run&);
-    unsigned flexible_inputs, flexible_outputs;
-  } rows[] = {
-      {"FusedGemm", 2, 4, 0, 2, run_gemm, 0b0011, 0b11},
-      {"Attention", 1, 1, 2, 2, run_attention, 0b1, 0b01},
-      {"AttentionGrad", 4, 4, 1, 1, run_attention_grad, 0b0111, 0b1},
-      {"FusedLayerNormalization", 3, 3, 3, 3, run_layer_norm, 0, 0b001},
-      {"LayerNormalizationGrad", 6, 7, 3, 4, run_layer_norm_grad, 0b1, 0b1000},
-      {"GeluGrad", 2, 2, 1, 2, run_gelu_grad, 0b11, 0b11},
-      {"ColumnSums", 1, 2, 1, 1, run_column_sums, 0b1, 0},
-      {"SumOfSquares", 1, 1, 1, 1, run_sum_of_squares, 0, 0},
-      {"AdamW", 9, 9, 3, 3, run_adamw, 0, 0},
-  };
   std::vector<Operator> operators;
-  for (const auto& row : rows) {
+  for (const Row& row : rows) {
     for (unsigned in = 0; in <= row.flexible_inputs; in++) {
       for (unsigned out = 0; out <= row.flexible_outputs; out++) {
         if ((in & ~row.flexible_inputs) != 0 || (out & ~row.flexible_outputs) != 0) continue;
@@ -445,6 +447,23 @@ MAE_EXPORT mae::ort::Status* RegisterCustomOps(mae::ort::SessionOptions* options
     known_api = api;
   }
   return ort::AddCustomOpDomain::of(api)(options, domain);
+}
+
+// The operators as text, a line each: name, inputs that are needed and that there may be, the same of outputs, and the
+// masks of the inputs and outputs that may be bfloat16. A test compares them with src/compiler/graph/own-ops.ts.
+MAE_EXPORT const char* mae_kernels_operators() {
+  static const std::string text = [] {
+    std::string lines;
+    for (const mae::Row& row : mae::rows) {
+      lines += row.name;
+      for (size_t number : {row.needed_inputs, row.inputs, row.needed_outputs, row.outputs,
+                            size_t{row.flexible_inputs}, size_t{row.flexible_outputs}})
+        lines += ' ' + std::to_string(number);
+      lines += '\n';
+    }
+    return lines;
+  }();
+  return text.c_str();
 }
 
 // Whether bfloat16 products are faster than float32 ones here. Intel's processors before AMX issue them at half the

@@ -8,13 +8,13 @@
 //
 //   namespace mae::MAE_ISA {
 //   namespace { ... helpers; everything that is not called from outside goes here ... }
-//   void gelu(int64_t size, Data x, Data y, const Parallel& parallel) { ... }
+//   void halve(int64_t size, Data x, Data y, const Parallel& parallel) { ... }
 //   }
 //
-//   MAE_DISPATCH(void, gelu, (int64_t size, Data x, Data y, const Parallel& parallel), (size, x, y, parallel))
+//   MAE_DISPATCH(void, halve, (int64_t size, Data x, Data y, const Parallel& parallel), (size, x, y, parallel))
 //
-// MAE_DISPATCH stands at global scope and expands to something only at the level `plain`: to mae::gelu, which calls
-// the best compiled mae::<level>::gelu that isa() allows.
+// MAE_DISPATCH stands at global scope and expands to something only at the level `plain`: to mae::halve, which calls
+// the best compiled mae::<level>::halve that isa() allows.
 //
 // Levels: gemm* and attention* have all of them; the others have plain, avx2 and avx512, and use avx512 above it, but
 // for resample, which has avx512_bf16 too: that level stands for VNNI as well.

@@ -92,13 +92,9 @@ void layer_norm_grad(int64_t rows, int64_t width, Data dy, const float* x, const
 
 // --- gelu.cc --------------------------------------------------------------------------------------------------
 
-// y = x·Φ(x), by the error function. x and y may be the same memory.
-void gelu(int64_t size, Data x, Data y, const Parallel& parallel);
-// Over rows of `width`: dx = dy·(Φ(x) + x·φ(x)); y = GELU(x) once more where asked for, so that it need not be
-// kept from the forward pass; dbias[j] = Σ dx[:, j] where asked for.
-size_t gelu_grad_workspace(int64_t rows, int64_t width);
-void gelu_grad(int64_t rows, int64_t width, Data dy, Data x, Data dx, Data y, float* dbias, void* workspace,
-               const Parallel& parallel);
+// dx = dy·(Φ(x) + x·φ(x)); y = x·Φ(x), which is GELU(x), once more where asked for, so that it need not be kept from
+// the forward pass. Φ by the error function.
+void gelu_grad(int64_t size, Data dy, Data x, Data dx, Data y, const Parallel& parallel);
 
 // --- reduce.cc ------------------------------------------------------------------------------------------------
 

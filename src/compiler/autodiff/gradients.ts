@@ -1,15 +1,15 @@
 import { type Shape, sameShape } from '../../util/shape.js';
-import { type Node, nodesOf, type Op, producerOf, type Value } from '../graph/graph.js';
+import { type Node, nodesOf, producerOf, type Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 import { add } from '../graph/ops/elementwise.js';
 import { gemm } from '../graph/ops/linalg.js';
 import { reshape } from '../graph/ops/movement.js';
 import { reduceSum } from '../graph/ops/reduction.js';
+import { printNode } from '../graph/print.js';
+import { isNotDifferentiable, notDifferentiable } from './not-differentiable.js';
 import type { Rules } from './rule.js';
 import { elementwiseRules } from './rules/elementwise.js';
-import { fusedRules } from './rules/fused.js';
-import { gradientRules } from './rules/gradient.js';
 import { linalgRules } from './rules/linalg.js';
-import { microsoftRules } from './rules/microsoft.js';
 import { movementRules } from './rules/movement.js';
 import { normalizationRules } from './rules/normalization.js';
 import { reductionRules } from './rules/reduction.js';
@@ -20,9 +20,6 @@ const rules: Rules<Op> = {
   ...movementRules,
   ...normalizationRules,
   ...reductionRules,
-  ...fusedRules,
-  ...gradientRules,
-  ...microsoftRules,
 };
 
 /**
@@ -61,7 +58,7 @@ export function gradients(
     }
     node.inputs.forEach((value, i) => {
       if (value === null || !live.has(value)) return;
-      const dx = dxs[i] ?? null;
+      const dx = dxs[i]!;
       if (dx !== null) gradientOf.set(value, plus(gradientOf.get(value), sumTo(dx, value.shape)));
       const remaining = uses.get(value)! - 1;
       uses.set(value, remaining);
@@ -71,7 +68,7 @@ export function gradients(
   return finished;
 }
 
-/** The gradients of a node's inputs; none where no gradient reaches its outputs or no parameter its inputs. */
+/** One gradient per input; null where none flows, no gradient reaches the outputs or no parameter the inputs. */
 function inputGradients(
   node: Node,
   gradientOf: ReadonlyMap<Value, Value>,
@@ -79,15 +76,30 @@ function inputGradients(
 ): readonly (Value | null)[] {
   const dys = node.outputs.map((output) => gradientOf.get(output) ?? null);
   const first = dys.find((gradient) => gradient !== null);
-  if (first === undefined || !node.outputs.some((output) => live.has(output))) return [];
+  if (first === undefined || !node.outputs.some((output) => live.has(output))) {
+    return node.inputs.map(() => null);
+  }
   const inputs = node.inputs as readonly Value[];
-  return rules[node.op]({
+  if (isNotDifferentiable(node.op)) {
+    throw new TypeError(
+      `gradients: expected differentiable operators between y and the parameters, got ${printNode(node)}; ` +
+        `${node.op} is not differentiable: ${notDifferentiable[node.op]}`,
+    );
+  }
+  const dxs = rules[node.op]({
     inputs,
     outputs: node.outputs,
     attributes: node.attributes,
     dy: dys[0] ?? first,
     dys,
   });
+  if (dxs.length !== inputs.length) {
+    throw new Error(
+      `gradients: expected ${inputs.length} gradients for the inputs of ${printNode(node)}, ` +
+        `got ${dxs.length}; the rule of ${node.op} has to give one for each input, or null`,
+    );
+  }
+  return dxs;
 }
 
 /** The values that depend on a parameter, and the parameters: only they get gradients. */

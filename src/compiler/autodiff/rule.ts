@@ -1,4 +1,6 @@
-import type { Attributes, Op, Value } from '../graph/graph.js';
+import type { Attributes, Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
+import type { NotDifferentiable } from './not-differentiable.js';
 
 /** What a rule sees of the node it differentiates. */
 export interface RuleContext {
@@ -14,10 +16,5 @@ export interface RuleContext {
 /** One gradient per input, null where none flows. The driver sums broadcast axes and accumulates. */
 export type Rule = (context: RuleContext) => readonly (Value | null)[];
 
-/** A rule for each of a set of operators: a missing one does not compile. */
-export type Rules<O extends Op> = { readonly [K in O]: Rule };
-
-/** Marks an operator through which no gradient can flow. */
-export const notDifferentiable: Rule = () => {
-  throw new TypeError('autodiff: a gradient reached an operator that is not differentiable');
-};
+/** A rule for each differentiable operator of a set: a missing one does not compile. */
+export type Rules<O extends Op> = { readonly [K in Exclude<O, NotDifferentiable>]: Rule };

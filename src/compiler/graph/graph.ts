@@ -1,26 +1,5 @@
 import { formatShape, type Shape } from '../../util/shape.js';
-import type { ElementwiseOp } from './ops/elementwise.js';
-import type { FusedOp } from './ops/fused.js';
-import type { GradientOp } from './ops/gradient.js';
-import type { LinalgOp } from './ops/linalg.js';
-import type { MicrosoftOp } from './ops/microsoft.js';
-import type { MovementOp } from './ops/movement.js';
-import type { NormalizationOp } from './ops/normalization.js';
-import type { ReductionOp } from './ops/reduction.js';
-
-/**
- * Every operator of a graph. `FusedOp`, `GradientOp` and `Attention` are ours (domain `mae`), `MicrosoftOp` those of ONNX
- * Runtime (domain `com.microsoft`), the rest are ONNX's.
- */
-export type Op =
-  | ElementwiseOp
-  | LinalgOp
-  | MovementOp
-  | NormalizationOp
-  | ReductionOp
-  | FusedOp
-  | GradientOp
-  | MicrosoftOp;
+import type { Op } from './op.js';
 
 export type DType = 'float32' | HalfType | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
 

@@ -1,5 +1,6 @@
 import { createNode, type Graph, type Node, nodesOf, producerOf, type Value } from '../graph/graph.js';
 import { add } from '../graph/ops/elementwise.js';
+import { rewrite } from './rewrite.js';
 import { scalarAfter } from './scalar-after.js';
 
 /** A part of the forward pass, from its input to its output. */
@@ -20,35 +21,30 @@ export function checkpointBlocks(graph: Graph, forward: readonly Value[], blocks
   const isForward = new Set(nodesOf(forward));
   const { inner, blockOf } = insideOf(blocks);
   const again = new Map<Value, Value>();
-  const rewritten = new Map<Value, Value>();
   const makeAgain = (value: Value): Value => {
     const made = again.get(value);
     if (made !== undefined) return made;
     const node = producerOf(value);
     if (node === undefined || !inner.has(node)) return value;
-    copyNode(node, makeAgain, again);
+    const inputs = node.inputs.map((each) => each && makeAgain(each));
+    const outputs = createNode(node.op, inputs, node.attributes, node.outputs);
+    node.outputs.forEach((each, index) => void again.set(each, outputs[index]!));
     return again.get(value)!;
   };
 
-  for (const node of nodesOf(graph.outputs.map(({ value }) => value))) {
-    if (isForward.has(node)) continue;
-    const dy = node.inputs.map((value) => value && rewritten.get(value)).find((value) => value != null);
+  return rewrite(graph, (node, inputs) => {
+    if (isForward.has(node)) return node.outputs;
+    const isGradient = (value: Value | null, index: number) => value !== node.inputs[index];
+    const dy = inputs.find(isGradient);
     for (const value of node.inputs) {
       const x = blockOf.get(value)?.x;
       if (x === undefined || again.has(x)) continue;
-      if (dy === undefined) throw new Error(`checkpointBlocks: expected ${node.op} to read a gradient`);
+      if (dy == null) throw new Error(`checkpointBlocks: expected ${node.op} to read a gradient`);
       again.set(x, add(x, scalarAfter(dy, 0)));
     }
-    copyNode(node, (value) => rewritten.get(value) ?? makeAgain(value), rewritten);
-  }
-  const outputs = graph.outputs.map(({ name, value }) => ({ name, value: rewritten.get(value) ?? value }));
-  return { ...graph, outputs };
-}
-
-function copyNode(node: Node, current: (value: Value) => Value, copies: Map<Value, Value>): void {
-  const inputs = node.inputs.map((value) => value && current(value));
-  const outputs = createNode(node.op, inputs, node.attributes, node.outputs);
-  node.outputs.forEach((value, index) => void copies.set(value, outputs[index]!));
+    const read = inputs.map((value, index) => (isGradient(value, index) ? value : value && makeAgain(value)));
+    return createNode(node.op, read, node.attributes, node.outputs);
+  });
 }
 
 /**

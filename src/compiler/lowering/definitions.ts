@@ -115,7 +115,7 @@ export const definitions: { readonly [K in OwnOp]: Definition } = {
 
   // y = x·Φ(x);  dx = dy·(Φ(x) + x·φ(x)), Φ(x) = ½(1 + erf(z)), φ(x) = exp(−z²)/√2π = exp(−½ln 2π − z²), z = x/√2:
   // one pass over memory instead of two for the sign and the factor.
-  // Of half precision the slope is computed in float16, of which half as much moves as of float32: it is between −0.13
+  // For half precision the slope is computed in float16, of which half as much moves as of float32: it is between −0.13
   // and 1.13, and a few roundings of 2⁻¹² are little beside the one of dx in bfloat16. dy may be too small for float16.
   GeluGrad: ([dy, x]) => {
     const half = isHalf(x!.type);

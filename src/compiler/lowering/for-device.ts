@@ -1,14 +1,6 @@
 import { constant, scalarLike } from '../graph/constant.js';
-import {
-  createNode,
-  type DType,
-  type Graph,
-  input,
-  isHalf,
-  nodesOf,
-  type Op,
-  type Value,
-} from '../graph/graph.js';
+import { createNode, type DType, type Graph, input, isHalf, type Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 import { cast } from '../graph/ops/elementwise.js';
 import { where } from '../graph/ops/movement.js';
 import { softmax } from '../graph/ops/normalization.js';
@@ -46,34 +38,31 @@ const uniform: ReadonlySet<Op> = new Set(['Add', 'Concat', 'Div', 'Mul', 'Sub'])
  * that reads indices.
  */
 function carryAsFloat32(graph: Graph, from: DType): Graph {
-  const carried = new Map<Value, Value>();
+  const entered = new Map<Value, Value>();
+  // what nodes make is carried already
   const asFloat = (value: Value): Value => {
     if (value.source.kind === 'constant') return float32Constant(value);
-    if (value.source.kind === 'input' && !carried.has(value)) carried.set(value, cast(value, 'float32'));
-    return carried.get(value)!;
+    if (value.source.kind === 'node') return value;
+    const float = entered.get(value) ?? cast(value, 'float32');
+    entered.set(value, float);
+    return float;
   };
-  for (const node of nodesOf(graph.outputs.map(({ value }) => value))) {
+  return rewrite(graph, (node, current) => {
     const isCarried = node.outputs[0]!.type === from;
     const inputs = node.inputs.map((value, index) => {
       if (value === null) return null;
       const isData = isCarried && (index === 0 || uniform.has(node.op));
-      if (isData || (value.type === from && node.op === 'Cast')) return asFloat(value);
+      if (isData || (value.type === from && node.op === 'Cast')) return asFloat(current[index]!);
       if (value.type === from && value.source.kind !== 'constant') {
         checkExact(node.inputs[0]!);
-        return cast(asFloat(value), 'int32');
+        return cast(asFloat(current[index]!), 'int32');
       }
-      return carried.get(value) ?? value;
+      return current[index]!;
     });
-    if (node.op === 'Cast' && inputs[0]!.type === node.attributes['to']) {
-      carried.set(node.outputs[0]!, inputs[0]!);
-      continue;
-    }
+    if (node.op === 'Cast' && inputs[0]!.type === node.attributes['to']) return [inputs[0]!];
     const types = node.outputs.map(({ type, shape }) => ({ type: type === from ? 'float32' : type, shape }));
-    const outputs = createNode(node.op, inputs, node.attributes, types);
-    node.outputs.forEach((value, index) => void carried.set(value, outputs[index]!));
-  }
-  const outputs = graph.outputs.map(({ name, value }) => ({ name, value: carried.get(value) ?? value }));
-  return { ...graph, outputs };
+    return createNode(node.op, inputs, node.attributes, types);
+  });
 }
 
 /** Indices below 2²⁴ are what they were: to there float32 has every whole number. */
@@ -104,22 +93,16 @@ function copyBeforeWriting(graph: Graph): Graph {
   if (running.length === 0) return graph;
   const first = input(firstMicroBatchName, 'float32', []);
   const isFirst = cast(first, 'bool');
-  const current = new Map<Value, Value>();
-  const copies = new Set(running);
-  for (const node of nodesOf(graph.outputs.map(({ value }) => value))) {
-    const inputs = node.inputs.map((value) => {
-      if (value === null) return null;
-      // made next to its reader: operators run in this order
-      if (copies.has(value) && !current.has(value))
-        current.set(value, where(isFirst, scalarLike(value, 0), value));
-      return current.get(value) ?? value;
-    });
-    const outputs = createNode(node.op, inputs, node.attributes, node.outputs);
-    node.outputs.forEach((value, index) => void current.set(value, outputs[index]!));
-  }
-  return {
-    ...graph,
-    inputs: [...graph.inputs, first],
-    outputs: graph.outputs.map(({ name, value }) => ({ name, value: current.get(value) ?? value })),
+  const copied = new Map<Value, Value>();
+  const copyOf = (value: Value): Value => {
+    const copy = copied.get(value) ?? where(isFirst, scalarLike(value, 0), value);
+    copied.set(value, copy);
+    return copy;
   };
+  const rewritten = rewrite(graph, ({ op, attributes, outputs }, inputs) => {
+    // made next to its reader: operators run in this order
+    const read = inputs.map((value) => (value !== null && running.includes(value) ? copyOf(value) : value));
+    return createNode(op, read, attributes, outputs);
+  });
+  return { ...rewritten, inputs: [...graph.inputs, first] };
 }

@@ -2,14 +2,14 @@ import { sameShape, sizeOf } from '../../util/shape.js';
 import { scalarLike } from '../graph/constant.js';
 import {
   createNode,
+  type DType,
   type Graph,
   type HalfType,
   isHalf,
   type Node,
-  nodesOf,
-  type Op,
   type Value,
 } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
 import { add, cast } from '../graph/ops/elementwise.js';
 import { matMul } from '../graph/ops/linalg.js';
 import { expand, reshape } from '../graph/ops/movement.js';
@@ -84,61 +84,47 @@ const logSumExp = { output: 1, input: 3 };
  * before `expandDefinitions`, which says where inside them float32 is needed; call `dropRoundTrips` after it.
  */
 export function mixedPrecision(graph: Graph, half: HalfType): Graph {
-  const values = new Versions(half);
-  for (const node of nodesOf(graph.outputs.map(({ value }) => value))) {
-    const outputs = mixedNode(node, values, half);
-    node.outputs.forEach((value, index) => void values.set(value, outputs[index]!));
-  }
-  const outputs = graph.outputs.map(({ name, value }) => ({ name, value: values.as(value, value.type) }));
-  return { ...graph, outputs };
+  const casts = new Casts();
+  const mixed = rewrite(graph, (node, inputs) => mixedNode(node, inputs, casts, half));
+  const outputs = mixed.outputs.map(({ name, value }, index) => ({
+    name,
+    value: casts.of(value, graph.outputs[index]!.value.type),
+  }));
+  return { ...mixed, outputs };
 }
 
-/** What became of the values of a graph, in each precision that something reads them in: one cast for each. */
-class Versions {
-  readonly #half: HalfType;
+/** Values in a precision that something reads them in: one cast for each. */
+class Casts {
   readonly #made = new Map<Value, Value>();
-  readonly #casts = new Map<Value, Value>();
 
-  constructor(half: HalfType) {
-    this.#half = half;
-  }
-
-  set(value: Value, made: Value): void {
+  of(value: Value, type: DType): Value {
+    if (value.type === type) return value;
+    const made = this.#made.get(value) ?? cast(value, type);
     this.#made.set(value, made);
-  }
-
-  /** As the operator that makes it gives it. */
-  native(value: Value): Value {
-    return this.#made.get(value) ?? value;
-  }
-
-  as(value: Value, type: 'half' | Value['type']): Value {
-    const native = this.native(value);
-    const wanted = type === 'half' ? this.#half : type;
-    if (native.type === wanted || value.type !== 'float32') return native;
-    let made = this.#casts.get(native);
-    if (made === undefined) {
-      made = cast(native, wanted);
-      this.#casts.set(native, made);
-    }
     return made;
   }
 }
 
-function mixedNode(node: Node, values: Versions, half: HalfType): readonly Value[] {
-  const { op, inputs, attributes, outputs } = node;
-  if (op === 'Gemm') return [mixedGemm(node, values, half)];
-  if (isColumnSum(node) && isHalf(values.native(inputs[0]!).type))
-    return [columnSum(values.native(inputs[0]!))];
-  const isNumber = (value: Value | null): value is Value => value?.type === 'float32';
+/** What takes the place of a node; `inputs` in the precision that their operators give them in. */
+function mixedNode(
+  node: Node,
+  inputs: readonly (Value | null)[],
+  casts: Casts,
+  half: HalfType,
+): readonly Value[] {
+  const { op, attributes, outputs } = node;
+  if (op === 'Gemm') return [mixedGemm(node, inputs as readonly Value[], casts, half)];
+  if (isColumnSum(node) && isHalf(inputs[0]!.type)) return [columnSum(inputs[0]!)];
+  // of float32, or of half precision by now
+  const isNumber = (index: number) => node.inputs[index]?.type === 'float32';
   const isInHalf =
     precisionOf[op] === 'half' ||
     (precisionOf[op] === 'follows' &&
-      inputs.filter(isNumber).every((value) => isHalf(values.native(value).type)));
+      inputs.every((value, index) => !isNumber(index) || isHalf(value!.type)));
   const given = inputs.map((value, index) => {
-    if (value === null) return null;
+    if (value === null || !isNumber(index)) return value;
     const inHalf = isInHalf && !(op === 'AttentionGrad' && index === logSumExp.input);
-    return values.as(value, inHalf ? 'half' : value.type);
+    return casts.of(value, inHalf ? half : 'float32');
   });
   const made = outputs.map(({ type, shape }, index) => {
     const inHalf = isInHalf && type === 'float32' && !(op === 'Attention' && index === logSumExp.output);
@@ -148,13 +134,17 @@ function mixedNode(node: Node, values: Versions, half: HalfType): readonly Value
 }
 
 /** A product in half precision. A bias is rounded with it; a running sum, of a weight's gradient say, is not. */
-function mixedGemm({ inputs, attributes, outputs }: Node, values: Versions, half: HalfType): Value {
-  const [a, b, c] = inputs as readonly Value[];
+function mixedGemm(
+  { attributes, outputs }: Node,
+  [a, b, c]: readonly Value[],
+  casts: Casts,
+  half: HalfType,
+): Value {
   const [{ shape }] = outputs as readonly [Value];
   const isSum = c !== undefined && sameShape(c.shape, shape);
-  const factors = [a!, b!, ...(c === undefined || isSum ? [] : [c])].map((value) => values.as(value, 'half'));
+  const factors = [a!, b!, ...(c === undefined || isSum ? [] : [c])].map((value) => casts.of(value, half));
   const product = createNode('Gemm', factors, attributes, [{ type: half, shape }])[0]!;
-  return isSum ? add(cast(product, 'float32'), values.as(c, 'float32')) : product;
+  return isSum ? add(cast(product, 'float32'), casts.of(c, 'float32')) : product;
 }
 
 /**

@@ -1,22 +1,12 @@
-import { createNode, type Graph, type Node, nodesOf, type Op, type Value } from '../graph/graph.js';
+import { createNode, type Graph, type Node, nodesOf, type Value } from '../graph/graph.js';
+import type { Op } from '../graph/op.js';
+import { isOwnOp, ownOps } from '../graph/own-ops.js';
+import { rewrite } from './rewrite.js';
 
-/** Inputs that kernels also take as bfloat16, and outputs that they also give as bfloat16, by position. */
-const takes: Partial<Record<Op, readonly number[]>> = {
-  Attention: [0],
-  AttentionGrad: [0, 1, 2],
-  ColumnSums: [0],
-  FusedGemm: [0, 1],
-  GeluGrad: [0, 1],
-  LayerNormalizationGrad: [0],
-};
-const gives: Partial<Record<Op, readonly number[]>> = {
-  Attention: [0],
-  AttentionGrad: [0],
-  FusedGemm: [0, 1],
-  FusedLayerNormalization: [0],
-  GeluGrad: [0, 1],
-  LayerNormalizationGrad: [3],
-};
+const none: readonly number[] = [];
+/** The positions where an operator's kernel takes, or gives, bfloat16 too. */
+const takenBy = (op: Op) => (isOwnOp(op) ? ownOps[op].takes : none);
+const givenBy = (op: Op) => (isOwnOp(op) ? ownOps[op].gives : none);
 
 /**
  * The graph with every value in bfloat16 that only products, attention and the operators between them read: they
@@ -26,18 +16,13 @@ const gives: Partial<Record<Op, readonly number[]>> = {
 export function storeBfloat16(graph: Graph): Graph {
   const nodes = nodesOf(graph.outputs.map(({ value }) => value));
   const stored = storable(graph, nodes);
-  const current = new Map<Value, Value>();
-  const now = (value: Value): Value => current.get(value) ?? value;
-  for (const node of nodes) {
-    const outputs = node.outputs.map((value) => ({
+  return rewrite(graph, ({ op, attributes, outputs }, inputs) => {
+    const types = outputs.map((value) => ({
       type: stored.has(value) ? ('bfloat16' as const) : value.type,
       shape: value.shape,
     }));
-    const inputs = node.inputs.map((value) => (value === null ? null : now(value)));
-    const created = createNode(node.op, inputs, node.attributes, outputs);
-    node.outputs.forEach((value, index) => void current.set(value, created[index]!));
-  }
-  return { ...graph, outputs: graph.outputs.map(({ name, value }) => ({ name, value: now(value) })) };
+    return createNode(op, inputs, attributes, types);
+  });
 }
 
 /** The values to store, with the reshapes of them. */
@@ -52,12 +37,12 @@ function storable(graph: Graph, nodes: readonly Node[]): Set<Value> {
   const isTaken = (value: Value): boolean =>
     !results.has(value) &&
     (readers.get(value) ?? []).every(([node, index]) =>
-      node.op === 'Reshape' ? isTaken(node.outputs[0]!) : takes[node.op]?.includes(index),
+      node.op === 'Reshape' ? isTaken(node.outputs[0]!) : takenBy(node.op).includes(index),
     );
   const stored = new Set<Value>();
   for (const node of nodes) {
     if (node.op === 'Reshape' && stored.has(node.inputs[0]!)) stored.add(node.outputs[0]!);
-    for (const index of gives[node.op] ?? []) {
+    for (const index of givenBy(node.op)) {
       const value = node.outputs[index]!;
       if (value.type === 'float32' && readers.has(value) && isTaken(value)) stored.add(value);
     }

@@ -1,10 +1,10 @@
 import onnxProto from 'onnx-proto';
 import type { Shape } from '../../util/shape.js';
 import { checkGraph } from '../graph/check.js';
-import type { Attribute, DType, Graph, Node, Op, TensorData, Value } from '../graph/graph.js';
+import type { Attribute, DType, Graph, Node, TensorData, Value } from '../graph/graph.js';
 import { nameValues } from '../graph/names.js';
-import { isMicrosoftOp } from '../graph/ops/microsoft.js';
-import { isOwnOp, neededOutputs } from '../graph/own-ops.js';
+import type { MicrosoftOp, Op } from '../graph/op.js';
+import { isOwnOp, type OwnOp, ownOps } from '../graph/own-ops.js';
 
 const { onnx } = onnxProto;
 
@@ -26,7 +26,17 @@ const elementType: Record<DType, number> = {
   uint8: DataType.UINT8,
   bool: DataType.BOOL,
 };
-const floatAttributes = new Set(['alpha', 'beta', 'beta1', 'beta2', 'epsilon', 'scale', 'weight_decay']);
+/** Attributes that are floats; those of our own operators stand in their rows (`own-ops.ts`). */
+const onnxFloats: { readonly [K in Exclude<Op, OwnOp | MicrosoftOp>]?: readonly string[] } = {
+  Gemm: ['alpha'],
+  HardSigmoid: ['alpha', 'beta'],
+  LayerNormalization: ['epsilon'],
+};
+const microsoftFloats: { readonly [K in MicrosoftOp]: readonly string[] } = {
+  AdamWOptimizer: ['alpha', 'beta', 'epsilon', 'weight_decay'],
+  InPlaceAccumulatorV2: [],
+};
+const isMicrosoftOp = (op: Op): op is MicrosoftOp => Object.hasOwn(microsoftFloats, op);
 
 export interface Initializer {
   readonly name: string;
@@ -119,7 +129,7 @@ function outputsOf(
   nameOf: (value: Value) => string,
   read: ReadonlySet<Value | null>,
 ): string[] {
-  const needed = isOwnOp(op) ? neededOutputs[op] : outputs.length;
+  const needed = isOwnOp(op) ? ownOps[op].outputs : outputs.length;
   return outputs.map((value, index) => (index < needed || read.has(value) ? nameOf(value) : ''));
 }
 
@@ -128,15 +138,29 @@ function domainOf(op: Op): string {
   return isMicrosoftOp(op) ? microsoftDomain : '';
 }
 
-function encodeAttribute(op: string, name: string, value: Attribute): onnxProto.onnx.IAttributeProto {
+function floatsOf(op: Op): readonly string[] {
+  if (isOwnOp(op)) return ownOps[op].floats;
+  return (isMicrosoftOp(op) ? microsoftFloats[op] : onnxFloats[op]) ?? [];
+}
+
+/** An error where a number would be written as an integer that is none. */
+function encodeAttribute(op: Op, name: string, value: Attribute): onnxProto.onnx.IAttributeProto {
   const { AttributeType } = onnx.AttributeProto;
   if (op === 'Cast' && name === 'to')
     return { name, type: AttributeType.INT, i: elementType[value as DType] };
   if (typeof value === 'string') return { name, type: AttributeType.STRING, s: Buffer.from(value) };
-  if (typeof value !== 'number') return { name, type: AttributeType.INTS, ints: [...value] };
-  return floatAttributes.has(name)
-    ? { name, type: AttributeType.FLOAT, f: value }
-    : { name, type: AttributeType.INT, i: value };
+  if (typeof value === 'number' && floatsOf(op).includes(name))
+    return { name, type: AttributeType.FLOAT, f: value };
+  const numbers = typeof value === 'number' ? [value] : [...value];
+  if (!numbers.every(Number.isSafeInteger)) {
+    throw new TypeError(
+      `encodeModel: expected an integer for attribute ${name} of ${op}, got ${value}; declare it a float ` +
+        `in ${isOwnOp(op) ? 'graph/own-ops.ts' : 'onnx/encode.ts'}`,
+    );
+  }
+  return typeof value === 'number'
+    ? { name, type: AttributeType.INT, i: value }
+    : { name, type: AttributeType.INTS, ints: numbers };
 }
 
 function valueInfo(name: string, value: Value, batchAxis?: string): onnxProto.onnx.IValueInfoProto {

@@ -1,4 +1,4 @@
-import type { GraphPrecision, KernelPrecision } from '../../artifact/manifest.js';
+import type { GraphPrecision, KernelPrecision } from '../../compiler/lowering/precision.js';
 import type { Device } from '../../runtime/device.js';
 import { productPrecisions } from '../../runtime/device-precisions.js';
 import { findKernels, type Kernels } from '../../runtime/kernels.js';

@@ -172,7 +172,7 @@ describe('against torch', () => {
   });
 });
 
-/** Of one output, the gradients under its dy; of several, those of Σ output·dy over the outputs that have one. */
+/** The gradients of one output under its dy; of several outputs, those of Σ output·dy over the outputs that have one. */
 function gradientsOf(
   outputs: readonly Value[],
   dys: readonly (Value | null)[],

@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { gradients } from '../../../src/compiler/autodiff/gradients.js';
-import { type Graph, input, type Value } from '../../../src/compiler/graph/graph.js';
+import { notDifferentiable } from '../../../src/compiler/autodiff/not-differentiable.js';
+import { constant } from '../../../src/compiler/graph/constant.js';
+import { createNode, type Graph, input, producerOf, type Value } from '../../../src/compiler/graph/graph.js';
+import type { Op } from '../../../src/compiler/graph/op.js';
 import { add, cast, mul, scale } from '../../../src/compiler/graph/ops/elementwise.js';
 import { gemm } from '../../../src/compiler/graph/ops/linalg.js';
+import { scatterAdd } from '../../../src/compiler/graph/ops/movement.js';
 import { printGraph } from '../../../src/compiler/graph/print.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import '../../support/allclose.js';
@@ -186,4 +190,36 @@ test('a Gemm result that others read as well is computed once', () => {
       return dh, dk
     }"
   `);
+});
+
+describe('errors', () => {
+  test.each(Object.entries(notDifferentiable))('%s is not differentiable: %s', (op, reason) => {
+    const y = createNode(op as Op, [x], {}, [x])[0]!;
+    expect(() => gradients(add(y, y), dy, [x])).toThrow(
+      `got ${op}(x: float32[2, 3]): float32[2, 3]; ${op} is not differentiable: ${reason}`,
+    );
+    // none of x's gradient goes through it
+    expect(() => gradients(add(x, createNode(op as Op, [b], {}, [x])[0]!), dy, [x])).not.toThrow();
+  });
+
+  test('of an operator without a derivative show where it stands', () => {
+    const ids = constant('int64', [2], BigInt64Array.of(1n, 1n));
+    const sums = scatterAdd([3, 3], ids, scale(x, 2));
+    expect(() =>
+      gradients(linear(sums), input('dy', 'float32', [3, 3]), [x]),
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[TypeError: gradients: expected differentiable operators between y and the parameters, got ScatterND(Expand: float32[3, 3], Reshape: int64[2, 1], Mul: float32[2, 3], reduction=add): float32[3, 3]; ScatterND is not differentiable: it is the derivative of Gather: first derivatives only]`,
+    );
+  });
+
+  test.each([
+    // −x of two inputs, a + b of one: nodes that no builder makes
+    ['too few', createNode('Neg', [x, b], {}, [x])[0]!, 'expected 2 gradients', 'got 1'],
+    ['too many', createNode('Add', [x], {}, [x])[0]!, 'expected 1 gradients', 'got 2'],
+  ])('%s gradients of a rule are an error, not zeros', (_, y, expected, got) => {
+    const { op } = producerOf(y)!;
+    const find = () => gradients(y, dy, [x, b]);
+    expect(find).toThrow(`${expected} for the inputs of ${op}(x: float32[2, 3]`);
+    expect(find).toThrow(`${got}; the rule of ${op}`);
+  });
 });

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildArtifacts } from '../../../src/artifact/build.js';
 import { trainingGraph } from '../../../src/artifact/graphs.js';
-import { type KernelPrecision, trainingModelFile } from '../../../src/artifact/manifest.js';
+import { trainingModelFile } from '../../../src/artifact/manifest.js';
 import { gradients } from '../../../src/compiler/autodiff/gradients.js';
 import { type Graph, input, nodesOf, producerOf, type Value } from '../../../src/compiler/graph/graph.js';
 import { add, exp, mul } from '../../../src/compiler/graph/ops/elementwise.js';
 import { reduceSum } from '../../../src/compiler/graph/ops/reduction.js';
 import { printGraph } from '../../../src/compiler/graph/print.js';
 import { checkpointBlocks } from '../../../src/compiler/lowering/checkpoint-blocks.js';
+import type { KernelPrecision } from '../../../src/compiler/lowering/precision.js';
 import { findKernels } from '../../../src/runtime/kernels.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { readMaeGolden } from '../../support/mae-golden.js';

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { trainingGraph } from '../../../src/artifact/graphs.js';
-import { type Graph, type Node, nodesOf, type Op, producerOf } from '../../../src/compiler/graph/graph.js';
+import { type Graph, type Node, nodesOf, producerOf } from '../../../src/compiler/graph/graph.js';
+import type { Op } from '../../../src/compiler/graph/op.js';
 import { kernelOps } from '../../../src/compiler/graph/own-ops.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { fuseForKernels } from '../../../src/compiler/lowering/fuse.js';

@@ -6,7 +6,8 @@ import onnxProto from 'onnx-proto';
 import ort from 'onnxruntime-node';
 import { describe, expect, test } from 'vitest';
 import { constant } from '../../../src/compiler/graph/constant.js';
-import { type Graph, input } from '../../../src/compiler/graph/graph.js';
+import { type Attributes, createNode, type Graph, input } from '../../../src/compiler/graph/graph.js';
+import type { Op } from '../../../src/compiler/graph/op.js';
 import { add, cast, mul, scale } from '../../../src/compiler/graph/ops/elementwise.js';
 import { geluGrad } from '../../../src/compiler/graph/ops/gradient.js';
 import { gemm } from '../../../src/compiler/graph/ops/linalg.js';
@@ -219,6 +220,45 @@ describe('the model', () => {
     expect(norm.outputs).toHaveLength(3);
     expect(new Set(norm.outputs).size).toBe(3);
     expect(nodes.at(-1)).toMatchObject({ op: 'ScatterND', attributes: { reduction: { string: 'add' } } });
+  });
+});
+
+describe('float attributes', () => {
+  const x = input('x', 'float32', [2, 3]);
+  const attributesOf = (op: Op, attributes: Attributes) => {
+    const [y] = createNode(op, [x], attributes, [x]);
+    const graph: Graph = { name: 'g', inputs: [x], outputs: [{ name: 'y', value: y! }] };
+    return decode(encodeModel(graph)).nodes[0]!.attributes;
+  };
+
+  test('are written as floats, also where they are whole numbers', () => {
+    expect(attributesOf('AdamW', { beta1: 0.5, beta2: 1, epsilon: 0 })).toEqual({
+      beta1: { float: 0.5 },
+      beta2: { float: 1 },
+      epsilon: { float: 0 },
+    });
+    expect(attributesOf('HardSigmoid', { alpha: 0.5, beta: 1 })).toEqual({
+      alpha: { float: 0.5 },
+      beta: { float: 1 },
+    });
+    expect(attributesOf('AdamWOptimizer', { weight_decay: 0, adam_mode: 0 })).toEqual({
+      weight_decay: { float: 0 },
+      adam_mode: { int: 0 },
+    });
+  });
+
+  // `epsilon` is a float of other operators, `ratio` of none
+  test.each<[Op, string]>([
+    ['ColumnSums', 'ratio'],
+    ['ColumnSums', 'epsilon'],
+    ['Softmax', 'ratio'],
+    ['InPlaceAccumulatorV2', 'epsilon'],
+  ])('of %s that are not declared do not become integers: %s', (op, name) => {
+    for (const value of [0.5, Number.NaN, Number.POSITIVE_INFINITY, [1, 0.5]]) {
+      expect(() => attributesOf(op, { [name]: value })).toThrow(
+        `expected an integer for attribute ${name} of ${op}, got ${value}`,
+      );
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 /** The trainer on the kernels: the numbers of ONNX Runtime's own operators, whatever the number of threads. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { KernelPrecision } from '../../../src/artifact/manifest.js';
+import type { KernelPrecision } from '../../../src/compiler/lowering/precision.js';
 import { cpuDevice } from '../../../src/runtime/device.js';
 import { findKernels } from '../../../src/runtime/kernels.js';
 import { Runtime } from '../../../src/runtime/runtime.js';

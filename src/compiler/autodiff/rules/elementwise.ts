@@ -1,6 +1,7 @@
-import { cast, div, type ElementwiseOp, exp, mul, neg, scale, square } from '../../graph/ops/elementwise.js';
+import type { ElementwiseOp } from '../../graph/op.js';
+import { cast, div, exp, mul, neg, scale, square } from '../../graph/ops/elementwise.js';
 import { geluGrad } from '../../graph/ops/gradient.js';
-import { notDifferentiable, type Rules } from '../rule.js';
+import type { Rules } from '../rule.js';
 
 export const elementwiseRules: Rules<ElementwiseOp> = {
   // y = −x;  dx = −dy
@@ -15,7 +16,6 @@ export const elementwiseRules: Rules<ElementwiseOp> = {
   Reciprocal: ({ outputs: [y], dy }) => [neg(mul(dy, square(y!)))],
   // y = erf(x);  dx = dy · 2/√π · exp(−x²)
   Erf: ({ inputs: [x], dy }) => [mul(dy, scale(exp(neg(square(x!))), 2 / Math.sqrt(Math.PI)))],
-  HardSigmoid: notDifferentiable, // made when graphs are lowered alone
   Gelu: ({ inputs: [x], dy }) => [geluGrad(dy, x!)[0]!],
   // y = a + b;  da = db = dy
   Add: ({ dy }) => [dy, dy],

@@ -1,5 +1,6 @@
 import type { Value } from '../../graph/graph.js';
-import { gemm, type LinalgOp, matMul } from '../../graph/ops/linalg.js';
+import type { LinalgOp } from '../../graph/op.js';
+import { gemm, matMul } from '../../graph/ops/linalg.js';
 import { transpose } from '../../graph/ops/movement.js';
 import type { Rules } from '../rule.js';
 

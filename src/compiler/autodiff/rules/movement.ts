@@ -1,15 +1,7 @@
 import { intsOf } from '../../graph/constant.js';
-import {
-  concat,
-  type MovementOp,
-  pad,
-  reshape,
-  scatterAdd,
-  slice,
-  transpose,
-  zeros,
-} from '../../graph/ops/movement.js';
-import { notDifferentiable, type Rules } from '../rule.js';
+import type { MovementOp } from '../../graph/op.js';
+import { concat, pad, reshape, scatterAdd, slice, transpose, zeros } from '../../graph/ops/movement.js';
+import type { Rules } from '../rule.js';
 
 export const movementRules: Rules<MovementOp> = {
   Reshape: ({ inputs: [x], dy }) => [reshape(dy, x!.shape), null],
@@ -46,7 +38,6 @@ export const movementRules: Rules<MovementOp> = {
   },
   // y[i…] = x[indices[i…]];  dx[r] = Σ dy[i…] over the places where indices[i…] = r
   Gather: ({ inputs: [x, indices], dy }) => [scatterAdd(x!.shape, indices!, dy), null],
-  ScatterND: notDifferentiable,
   // the driver sums over the repeated axes
   Expand: ({ dy }) => [dy, null],
   Pad: ({ inputs: [x, pads], dy }) => {
@@ -59,6 +50,4 @@ export const movementRules: Rules<MovementOp> = {
     }
     return [dx, null];
   },
-  // comes in after differentiation
-  Where: notDifferentiable,
 };

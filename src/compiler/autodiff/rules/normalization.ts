@@ -1,5 +1,5 @@
+import type { NormalizationOp } from '../../graph/op.js';
 import { attentionGrad, layerNormalizationGrad, softmaxGrad } from '../../graph/ops/gradient.js';
-import type { NormalizationOp } from '../../graph/ops/normalization.js';
 import type { Rules } from '../rule.js';
 
 export const normalizationRules: Rules<NormalizationOp> = {

@@ -1,9 +1,9 @@
 import { sizeOf } from '../../../util/shape.js';
 import { intsOf } from '../../graph/constant.js';
 import type { Value } from '../../graph/graph.js';
+import type { ReductionOp } from '../../graph/op.js';
 import { exp, mul, scale, sub } from '../../graph/ops/elementwise.js';
 import { expand, reshape } from '../../graph/ops/movement.js';
-import type { ReductionOp } from '../../graph/ops/reduction.js';
 import type { Rules } from '../rule.js';
 
 /** dy with the reduced axes back as axes of size 1, so that it broadcasts against x. */

@@ -1,10 +1,7 @@
 import { broadcastShapes, type Shape } from '../../../util/shape.js';
 import { scalarLike } from '../constant.js';
 import { createNode, type DType, formatType, type Value } from '../graph.js';
-
-export type UnaryOp = 'Neg' | 'Exp' | 'Log' | 'Sqrt' | 'Reciprocal' | 'Erf' | 'Gelu';
-export type BinaryOp = 'Add' | 'Sub' | 'Mul' | 'Div';
-export type ElementwiseOp = UnaryOp | BinaryOp | 'HardSigmoid' | 'Cast';
+import type { BinaryOp, UnaryOp } from '../op.js';
 
 function unary(op: UnaryOp, x: Value): Value {
   return createNode(op, [x], {}, [x])[0]!;

@@ -2,12 +2,6 @@ import { sameShape } from '../../../util/shape.js';
 import { createNode, formatType, type Value } from '../graph.js';
 import type { GemmOptions } from './linalg.js';
 
-/**
- * Operators that do in one pass what takes several in ONNX's own. `lowering/fuse.ts` makes most of them, for devices
- * that have kernels; `lowering/definitions.ts` says what they compute.
- */
-export type FusedOp = 'FusedGemm' | 'FusedLayerNormalization' | 'ColumnSums' | 'SumOfSquares' | 'AdamW';
-
 export interface FusedGemmOptions extends Omit<GemmOptions, 'c'> {
   /** Added to every row; [N]. */
   bias?: Value | null;

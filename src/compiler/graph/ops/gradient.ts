@@ -1,11 +1,5 @@
 import { createNode, type Value } from '../graph.js';
 
-/**
- * Operators of the backward pass, made for one-pass kernels (see `own-ops.ts`). `lowering` replaces them by their
- * definitions where the device has no kernel. They are not differentiable themselves.
- */
-export type GradientOp = 'GeluGrad' | 'SoftmaxGrad' | 'LayerNormalizationGrad' | 'AttentionGrad';
-
 /** [dx, y] of y = x · Φ(x): y once more, so that it need not be kept from the forward pass. */
 export function geluGrad(dy: Value, x: Value): readonly Value[] {
   return createNode('GeluGrad', [dy, x], {}, [x, x]);

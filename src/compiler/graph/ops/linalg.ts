@@ -1,8 +1,6 @@
 import { broadcastShapes } from '../../../util/shape.js';
 import { createNode, formatType, type Value } from '../graph.js';
 
-export type LinalgOp = 'MatMul' | 'Gemm';
-
 /** a · b over the last two axes; leading axes broadcast. `[…, M, K] · […, K, N] → […, M, N]`. */
 export function matMul(a: Value, b: Value): Value {
   const [m, k] = a.shape.slice(-2);

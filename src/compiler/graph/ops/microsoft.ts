@@ -2,17 +2,6 @@ import { sameShape } from '../../../util/shape.js';
 import { createNode, formatType, type Value } from '../graph.js';
 
 /**
- * Operators of the domain `com.microsoft` that ONNX Runtime's training builds have kernels for
- * (ContribOperators of their documentation). Only artefacts for these builds use them.
- */
-export const microsoftOps = ['AdamWOptimizer', 'InPlaceAccumulatorV2'] as const;
-export type MicrosoftOp = (typeof microsoftOps)[number];
-
-export function isMicrosoftOp(op: string): op is MicrosoftOp {
-  return (microsoftOps as readonly string[]).includes(op);
-}
-
-/**
  * buffer ← gradient where `overwrite`, else buffer + gradient, in place: the memory of an input changes.
  * overwrite: bool [1]. Returns bool [1], whether the buffer was updated.
  */

@@ -8,18 +8,7 @@ import {
 } from '../../../util/shape.js';
 import { intVector, scalarLike } from '../constant.js';
 import { createNode, type DType, formatType, type Value } from '../graph.js';
-
-export type MovementOp =
-  | 'Reshape'
-  | 'Transpose'
-  | 'Slice'
-  | 'Concat'
-  | 'Split'
-  | 'Gather'
-  | 'ScatterND'
-  | 'Expand'
-  | 'Pad'
-  | 'Where';
+import type { MovementOp } from '../op.js';
 
 function one(
   op: MovementOp,

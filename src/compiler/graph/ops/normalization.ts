@@ -1,9 +1,6 @@
 import { formatShape, sameShape } from '../../../util/shape.js';
 import { createNode, formatType, type Value } from '../graph.js';
 
-/** `Attention` is ours, with a definition in `lowering/definitions.ts`; the others are ONNX's. */
-export type NormalizationOp = 'Softmax' | 'LayerNormalization' | 'Attention';
-
 /** Softmax over the last axis. */
 export function softmax(x: Value): Value {
   return createNode('Softmax', [x], { axis: -1 }, [x])[0]!;

@@ -1,8 +1,7 @@
 import { normalizeAxis } from '../../../util/shape.js';
 import { intsOf, intVector } from '../constant.js';
 import { createNode, type Node, type Value } from '../graph.js';
-
-export type ReductionOp = 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare' | 'ReduceLogSumExp';
+import type { ReductionOp } from '../op.js';
 
 function reduce(op: ReductionOp, x: Value, axes: readonly number[], keepdims: boolean): Value {
   const reduced = axes.map((axis) => normalizeAxis(axis, x.shape.length, op));
