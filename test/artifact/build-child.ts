@@ -1,7 +1,8 @@
 /** Builds the artefacts of a model in a process of its own: prints the SHA-256 of each file as JSON. */
+
 import { createHash } from 'node:crypto';
-import { type ArtifactOptions, buildArtifacts } from '../../src/artifact/build.js';
 import type { ModelConfig } from '../../src/model/config.js';
+import { type MaeArtifactOptions as ArtifactOptions, buildArtifacts } from '../support/mae-graphs.js';
 
 const [config, options] = process.argv.slice(2).map((text) => JSON.parse(text)) as [
   ModelConfig,

@@ -16,12 +16,13 @@ import { fileURLToPath } from 'node:url';
 import onnxProto from 'onnx-proto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { layOutArena } from '../../src/artifact/arena-layout.js';
-import { type ArtifactOptions, buildArtifacts, checkedKeptCount } from '../../src/artifact/build.js';
+import { checkedKeptCount } from '../../src/artifact/build.js';
 import { readManifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import { maeParameters } from '../../src/model/parameters.js';
 import { loadModelConfig, presetNames } from '../../src/model/presets.js';
 import { UserError } from '../../src/util/errors.js';
+import { type MaeArtifactOptions as ArtifactOptions, buildArtifacts } from '../support/mae-graphs.js';
 import { smallModel } from '../support/small-model.js';
 
 const config = smallModel;

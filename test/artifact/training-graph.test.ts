@@ -1,12 +1,13 @@
 /** What a training step does with the gradient inputs: accumulation in place, the scale of the loss. */
+
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { buildArtifacts } from '../../src/artifact/build.js';
 import { trainingModelFile } from '../../src/artifact/manifest.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import type { HostArray, Tensor } from '../../src/runtime/tensor.js';
 import { sizeOf } from '../../src/util/shape.js';
 import { relativeError } from '../support/allclose.js';
 import { readMaeGolden } from '../support/mae-golden.js';
+import { buildArtifacts } from '../support/mae-graphs.js';
 import { randomBytes, randomShuffle } from '../support/random.js';
 import type { Arrays } from '../support/run-graph.js';
 

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { trainingGraph } from '../../src/artifact/graphs.js';
 import { graphBytes } from '../../src/bench/bytes.js';
 import { type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
 import { add, square } from '../../src/compiler/graph/ops/elementwise.js';
@@ -9,6 +8,7 @@ import { reshape, slice } from '../../src/compiler/graph/ops/movement.js';
 import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { lowerGraph } from '../../src/compiler/lowering/lower.js';
 import { loadModelConfig } from '../../src/model/presets.js';
+import { trainingGraph } from '../support/mae-graphs.js';
 
 const value = (name: string, ...shape: number[]) => input(name, 'float32', shape);
 const graphOf = (...outputs: Value[]): Graph => ({

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { trainingGraph } from '../../src/artifact/graphs.js';
 import { matmulFlops } from '../../src/bench/flops.js';
 import { gemmPeak } from '../../src/bench/gemm-peak.js';
 import { readProfile } from '../../src/bench/profile.js';
@@ -12,6 +11,7 @@ import { gemm, matMul } from '../../src/compiler/graph/ops/linalg.js';
 import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { loadModelConfig } from '../../src/model/presets.js';
 import { Runtime } from '../../src/runtime/runtime.js';
+import { trainingGraph } from '../support/mae-graphs.js';
 
 test('median', () => {
   expect(median([3, 1, 2])).toBe(2);

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Artifacts, buildArtifacts } from '../../src/artifact/build.js';
+import type { Artifacts } from '../../src/artifact/build.js';
 import { divideBatch, divisorsDescending, largestBatch } from '../../src/jobs/auto-batch.js';
 import { checkMemory, estimateMemory, explainOutOfMemory } from '../../src/jobs/memory-estimate.js';
 import { cpuDevice, cudaDevice, webgpuDevice } from '../../src/runtime/device.js';
@@ -11,6 +11,7 @@ import { type PretrainOptions, pretrainDefaults } from '../../src/train/options.
 import { UserError } from '../../src/util/errors.js';
 import { maeError, maeOk } from '../support/cli.js';
 import { type FlagValues, pretrainArgs, readLog, writeImages, writeModel } from '../support/cli-files.js';
+import { buildArtifacts } from '../support/mae-graphs.js';
 import { smallModel } from '../support/small-model.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'mae-auto-batch-'));

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { keptCount, type ModelConfig, parseModelConfig, patchCount } from '../../src/model/config.js';
+import { type ModelConfig, parseModelConfig, patchCount } from '../../src/model/config.js';
+import { keptCount } from '../../src/model/mask.js';
 import { loadModelConfig, modelOf } from '../../src/model/presets.js';
 import { UserError } from '../../src/util/errors.js';
 

@@ -1,13 +1,15 @@
 /** The whole model against transformers' ViTMAE, in float64: `test/goldens/mae-small*`. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { evalGraph, trainingGraph } from '../../src/artifact/graphs.js';
 import { type Graph, input, type Value } from '../../src/compiler/graph/graph.js';
-import { keptCount, patchCount } from '../../src/model/config.js';
+import { patchCount } from '../../src/model/config.js';
 import { forwardEncoder } from '../../src/model/mae.js';
+import { keptCount } from '../../src/model/mask.js';
 import { encoderParameters, maeParameters } from '../../src/model/parameters.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { relativeError } from '../support/allclose.js';
 import { goldenNumbers, maeGoldens, patchOf, readMaeGolden, unshuffle } from '../support/mae-golden.js';
+import { evalGraph, trainingGraph } from '../support/mae-graphs.js';
 import { type Arrays, graphOf, runGraph } from '../support/run-graph.js';
 
 let runtime: Runtime;

@@ -2,14 +2,16 @@
  * Images that are not square, judged by the square goldens: a grid of 4 × 4 patches laid out anew as 2 × 8 has the
  * same patches under the same numbers, so with the same position tables every result is the same.
  */
+
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encoderGraph, latentGraph, trainingGraph } from '../../src/artifact/graphs.js';
+import { encoderGraph, latentGraph } from '../../src/artifact/graphs.js';
 import { patchifyPixels, unpatchifyPixels } from '../../src/data/pictures/pixels.js';
 import { checkModelConfig, imageSize, type ModelConfig, parseModelConfig } from '../../src/model/config.js';
 import { sinCosPositions } from '../../src/model/positions.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { relativeError } from '../support/allclose.js';
 import { goldenNumbers, patchOf, readMaeGolden } from '../support/mae-golden.js';
+import { trainingGraph } from '../support/mae-graphs.js';
 import { type Arrays, runGraph } from '../support/run-graph.js';
 
 const golden = readMaeGolden('mae-small');

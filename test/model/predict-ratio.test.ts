@@ -2,8 +2,8 @@
  * The loss of some of the removed patches, `test/goldens/mae-small*-predicted`: there transformers' modules, in
  * float64 and in the order of the image, get the class token, the visible patches and those to predict, and no others.
  */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { evalGraph, trainingGraph } from '../../src/artifact/graphs.js';
 import { accumulatingTrainingGraph } from '../../src/artifact/onnxruntime-training/graphs.js';
 import { type Graph, nodesOf } from '../../src/compiler/graph/graph.js';
 import { kernelOps } from '../../src/compiler/graph/own-ops.js';
@@ -11,13 +11,15 @@ import { printGraph } from '../../src/compiler/graph/print.js';
 import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { fuseForKernels } from '../../src/compiler/lowering/fuse.js';
 import { encodeModel } from '../../src/compiler/onnx/encode.js';
-import { patchCount, predictedCount } from '../../src/model/config.js';
+import { patchCount } from '../../src/model/config.js';
+import { predictedCount } from '../../src/model/mask.js';
 import { maeParameters } from '../../src/model/parameters.js';
 import { findKernels } from '../../src/runtime/kernels.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { relativeError } from '../support/allclose.js';
 import { float32, readGoldenJson, readGoldenTensors } from '../support/goldens.js';
 import { maeGoldens, readMaeGolden } from '../support/mae-golden.js';
+import { evalGraph, trainingGraph } from '../support/mae-graphs.js';
 import { type Arrays, runGraph, runSession } from '../support/run-graph.js';
 
 let runtime: Runtime;

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { type ArtifactOptions, buildArtifacts } from '../../src/artifact/build.js';
 import type { Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import type { MicroBatch } from '../../src/train/engine/trainer.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
 import { tinyModel } from '../support/cli-files.js';
+import { type MaeArtifactOptions as ArtifactOptions, buildArtifacts } from '../support/mae-graphs.js';
 import { randomBytes, randomShuffle } from '../support/random.js';
 
 /** A folder that goes when the test ends. */

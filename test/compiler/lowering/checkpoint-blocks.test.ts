@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildArtifacts } from '../../../src/artifact/build.js';
-import { trainingGraph } from '../../../src/artifact/graphs.js';
 import { trainingModelFile } from '../../../src/artifact/manifest.js';
 import { gradients } from '../../../src/compiler/autodiff/gradients.js';
 import { type Graph, input, nodesOf, producerOf, type Value } from '../../../src/compiler/graph/graph.js';
@@ -12,6 +10,7 @@ import type { KernelPrecision } from '../../../src/compiler/lowering/precision.j
 import { findKernels } from '../../../src/runtime/kernels.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { readMaeGolden } from '../../support/mae-golden.js';
+import { buildArtifacts, trainingGraph } from '../../support/mae-graphs.js';
 import { type Arrays, inputName, runSession } from '../../support/run-graph.js';
 import { smallModel } from '../../support/small-model.js';
 

@@ -1,7 +1,8 @@
 /** No node of a graph that runs on a card may be one that the CUDA provider has no kernel for. */
+
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { encoderGraph, evalGraph, latentGraph, trainingGraph } from '../../../src/artifact/graphs.js';
+import { encoderGraph, latentGraph } from '../../../src/artifact/graphs.js';
 import { type Graph, type Node, nodesOf } from '../../../src/compiler/graph/graph.js';
 import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
@@ -9,6 +10,7 @@ import type { ModelConfig } from '../../../src/model/config.js';
 import { adamWGraph } from '../../../src/model/optim/adamw.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
 import { cudaDevice } from '../../../src/runtime/device.js';
+import { evalGraph, trainingGraph } from '../../support/mae-graphs.js';
 
 const kernels = JSON.parse(
   readFileSync(new URL('../../goldens/cuda-kernels.json', import.meta.url), 'utf8'),

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { trainingGraph } from '../../../src/artifact/graphs.js';
 import { constant } from '../../../src/compiler/graph/constant.js';
 import { type Graph, input, nodesOf } from '../../../src/compiler/graph/graph.js';
 import { add, cast } from '../../../src/compiler/graph/ops/elementwise.js';
@@ -13,6 +12,7 @@ import { lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { maeParameters } from '../../../src/model/parameters.js';
 import { cudaDevice, webgpuDevice } from '../../../src/runtime/device.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
+import { trainingGraph } from '../../support/mae-graphs.js';
 import '../../support/allclose.js';
 import { tinyModel } from '../../support/cli-files.js';
 import { randomBytes, randomNormal, randomShuffle } from '../../support/random.js';

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { trainingGraph } from '../../../src/artifact/graphs.js';
 import { type Graph, input, nodesOf } from '../../../src/compiler/graph/graph.js';
 import { add, gelu } from '../../../src/compiler/graph/ops/elementwise.js';
 import { gemm } from '../../../src/compiler/graph/ops/linalg.js';
@@ -10,6 +9,7 @@ import { fuseForKernels } from '../../../src/compiler/lowering/fuse.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { relativeError } from '../../support/allclose.js';
 import { readMaeGolden } from '../../support/mae-golden.js';
+import { trainingGraph } from '../../support/mae-graphs.js';
 import { runGraph } from '../../support/run-graph.js';
 
 let runtime: Runtime;

@@ -6,8 +6,8 @@
  * casts to float32 around operators and drops those that meet: it rounds less often than the graph says. So both are
  * run here as a tensor core does it: each operator in float32, its result rounded.
  */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { trainingGraph } from '../../../src/artifact/graphs.js';
 import {
   createNode,
   type Graph,
@@ -35,6 +35,7 @@ import { loadModelConfig } from '../../../src/model/presets.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { bfloat16ToFloat32, float16ToFloat32 } from '../../../src/util/half.js';
 import { type Shape, sizeOf } from '../../../src/util/shape.js';
+import { trainingGraph } from '../../support/mae-graphs.js';
 import '../../support/allclose.js';
 import { relativeError } from '../../support/allclose.js';
 import { readMaeGolden } from '../../support/mae-golden.js';

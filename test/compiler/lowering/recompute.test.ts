@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { trainingGraph } from '../../../src/artifact/graphs.js';
 import { type Graph, type Node, nodesOf, producerOf } from '../../../src/compiler/graph/graph.js';
 import type { Op } from '../../../src/compiler/graph/op.js';
 import { kernelOps } from '../../../src/compiler/graph/own-ops.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { fuseForKernels } from '../../../src/compiler/lowering/fuse.js';
 import { storeBfloat16 } from '../../../src/compiler/lowering/store-bfloat16.js';
+import { trainingGraph } from '../../support/mae-graphs.js';
 import { smallModel } from '../../support/small-model.js';
 
 const graph = trainingGraph(smallModel, 2, { kept: 4, normPixLoss: true, accumulate: false });

@@ -1,14 +1,15 @@
 /** Training on WebGPU, here a software adapter: the CPU's numbers, nothing of it on the CPU. */
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { buildArtifacts } from '../../../src/artifact/build.js';
 import { evalModelFile, trainingModelFile } from '../../../src/artifact/manifest.js';
 import { cpuDevice, type Device, webgpuDevice } from '../../../src/runtime/device.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { Evaluator } from '../../../src/train/engine/evaluator.js';
 import { ModelState, sliceOf } from '../../../src/train/engine/model-state.js';
 import { Trainer } from '../../../src/train/engine/trainer.js';
+import { buildArtifacts } from '../../support/mae-graphs.js';
 import '../../support/allclose.js';
 import { relativeError } from '../../support/allclose.js';
 import { tinyModel } from '../../support/cli-files.js';

@@ -1,11 +1,12 @@
 /** Weights that other libraries saved, judged by what those libraries say they are and compute. */
+
 import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { evalGraph } from '../../../src/artifact/graphs.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { encodeModel } from '../../../src/compiler/onnx/encode.js';
-import { keptCount, type ModelConfig, patchCount } from '../../../src/model/config.js';
+import { type ModelConfig, patchCount } from '../../../src/model/config.js';
+import { keptCount } from '../../../src/model/mask.js';
 import { encoderParameters, maeParameters } from '../../../src/model/parameters.js';
 import { sinCosPositions } from '../../../src/model/positions.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
@@ -16,6 +17,7 @@ import { inferModel } from '../../../src/weights/foreign/infer-model.js';
 import { loadInitialWeights } from '../../../src/weights/foreign/initial-weights.js';
 import { loadWeights, type Weights } from '../../../src/weights/foreign/weights.js';
 import { readTensorFile, type TensorFile, writeTensorFile } from '../../support/cli-files.js';
+import { evalGraph } from '../../support/mae-graphs.js';
 import { smallModel } from '../../support/small-model.js';
 import { temporaryFolder } from '../../train/support.js';
 import {
