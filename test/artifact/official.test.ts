@@ -14,6 +14,7 @@ import {
 } from '../../src/artifact/onnxruntime-training/build.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import { initialize } from '../../src/model/initialize.js';
+import { type MaeChoices, maeTask } from '../../src/model/mae.js';
 import { maeParameters } from '../../src/model/parameters.js';
 import { UserError } from '../../src/util/errors.js';
 import { sizeOf } from '../../src/util/shape.js';
@@ -23,7 +24,7 @@ import { smallModel } from '../support/small-model.js';
 import { readCheckpoint } from './official-reader.js';
 
 const config = smallModel;
-const options: OnnxRuntimeTrainingOptions = {
+const options: OnnxRuntimeTrainingOptions & MaeChoices = {
   batchSize: 2,
   maskRatio: 0.75,
   normPixLoss: true,
@@ -41,10 +42,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
+function buildMae(given: typeof options, inlineLimit?: number) {
+  return buildOnnxRuntimeTraining(maeTask(config, given), given, inlineLimit);
+}
+
 /** All files of a build, as they are on disk. */
-function filesOf(given: Partial<OnnxRuntimeTrainingOptions> = {}, inlineLimit?: number): Map<string, Buffer> {
+function filesOf(given: Partial<typeof options> = {}, inlineLimit?: number): Map<string, Buffer> {
   const target = mkdtempSync(join(folder, 'build-'));
-  writeArtifacts({ files: buildOnnxRuntimeTraining(config, { ...options, ...given }, inlineLimit) }, target);
+  writeArtifacts({ files: buildMae({ ...options, ...given }, inlineLimit) }, target);
   return new Map(readdirSync(target).map((name) => [name, readFileSync(join(target, name))]));
 }
 const hashesOf = (files: ReadonlyMap<string, Uint8Array>): Record<string, string> =>
@@ -65,7 +70,7 @@ function decode(files: ReadonlyMap<string, Uint8Array>, name: string) {
 /** The numbers a parameter starts with. */
 function freshNumbers(index: number): Float32Array {
   const numbers = new Float32Array(sizeOf(specs[index]!.shape));
-  initialize(numbers, specs[index]!, config, options.seed, index);
+  initialize(numbers, specs[index]!, options.seed, index);
   return numbers;
 }
 
@@ -110,20 +115,20 @@ describe('the files', () => {
 
   test('a share of the removed patches may be predicted; out of range it is the user’s error', () => {
     const training = (predictRatio?: number) =>
-      buildOnnxRuntimeTraining(config, { ...options, predictRatio }).get('training_model.onnx');
+      buildMae({ ...options, predictRatio }).get('training_model.onnx');
     expect(training(1)).toEqual(training());
     expect(training(0.5)).not.toEqual(training());
     expect(() => training(0)).toThrow(UserError);
   });
 
   test('a mask ratio that keeps nothing is the user’s error', () => {
-    expect(() => buildOnnxRuntimeTraining(config, { ...options, maskRatio: 0.99 })).toThrow(UserError);
+    expect(() => buildMae({ ...options, maskRatio: 0.99 })).toThrow(UserError);
   });
 });
 
 describe('training_model.onnx', () => {
   const { domains, inputs, inputNames, outputNames, outputs, nodes } = decode(
-    buildOnnxRuntimeTraining(config, options) as Map<string, Uint8Array>,
+    buildMae(options) as Map<string, Uint8Array>,
     'training_model.onnx',
   );
 

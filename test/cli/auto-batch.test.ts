@@ -34,8 +34,6 @@ const options: PretrainOptions = {
   autoBatch: true,
 };
 
-const compute = { description: 'float32', tf32: false };
-
 describe('the largest batch', () => {
   test('divides the effective one', () => {
     expect(divisorsDescending(36)).toEqual([36, 18, 12, 9, 6, 4, 3, 2, 1]);
@@ -70,16 +68,16 @@ describe('the largest batch', () => {
 
   test('keeps the effective batch', async () => {
     const given = { ...options, batchSize: 6, accumIter: 4 };
-    const divided = await divideBatch(given, smallModel, compute, cpuDevice);
+    const divided = await divideBatch(given, ({ batchSize }) => build(batchSize), { device: cpuDevice });
     expect(divided).toEqual({ ...options, batchSize: 24, accumIter: 1 });
     const asked = { ...options, autoBatch: false };
-    expect(await divideBatch(asked, smallModel, compute, cpuDevice)).toBe(asked);
+    expect(await divideBatch(asked, ({ batchSize }) => build(batchSize), { device: cpuDevice })).toBe(asked);
   });
 
   test('wants a device that tells its memory', async () => {
-    await expect(divideBatch(options, smallModel, compute, webgpuDevice())).rejects.toThrow(
-      /^--auto-batch: expected a device that tells .* got --device webgpu/,
-    );
+    await expect(
+      divideBatch(options, ({ batchSize }) => build(batchSize), { device: webgpuDevice() }),
+    ).rejects.toThrow(/^--auto-batch: expected a device that tells .* got --device webgpu/);
   });
 });
 

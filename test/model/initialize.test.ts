@@ -11,7 +11,7 @@ const specs = maeParameters(config);
 function parameter(name: string, seed = 5): Float32Array {
   const index = specs.findIndex((spec) => spec.name === name);
   const target = new Float32Array(sizeOf(specs[index]!.shape)).fill(Number.NaN);
-  initialize(target, specs[index]!, config, seed, index);
+  initialize(target, specs[index]!, seed, index);
   return target;
 }
 

@@ -19,7 +19,7 @@ import { Runtime } from '../../src/runtime/runtime.js';
 import { relativeError } from '../support/allclose.js';
 import { float32, readGoldenJson, readGoldenTensors } from '../support/goldens.js';
 import { maeGoldens, readMaeGolden } from '../support/mae-golden.js';
-import { evalGraph, trainingGraph } from '../support/mae-graphs.js';
+import { evalGraph, taskOf, trainingGraph } from '../support/mae-graphs.js';
 import { type Arrays, runGraph, runSession } from '../support/run-graph.js';
 
 let runtime: Runtime;
@@ -123,7 +123,7 @@ describe.each(maeGoldens)('%s', (name) => {
   });
 
   test('the graph of onnxruntime-training has as many tokens', () => {
-    const other = accumulatingTrainingGraph(config, batch, { kept, predicted, normPixLoss, accumIter: 1 });
+    const other = accumulatingTrainingGraph(taskOf(config, { kept, predicted, normPixLoss }), batch, 1);
     const text = printGraph(other);
     expect(text).toContain(`float32[${batch}, ${1 + kept + predicted}, ${config.decoderEmbedDim}]`);
     expect(text).not.toContain(`float32[${batch}, ${1 + patches}, ${config.decoderEmbedDim}]`);

@@ -39,12 +39,12 @@ describe('indexImageFolder', () => {
     const folder = await indexImageFolder(root);
     const wanted = ['Z.tif', 'a/deep/er/z.PNG', 'b.x/1.JPEG', 'b/1.jpg', 'top.webp', 'é.tiff'];
     expect(list(folder)).toEqual(wanted);
-    expect(folder.path(3)).toBe(join(root, 'b', '1.jpg'));
+    expect(folder.name(3)).toBe(join(root, 'b', '1.jpg'));
     expect(folder.root).toBe(root);
     expect(folder.fingerprint).toBe(sha256(wanted));
     expect(folder.classNames).toEqual(['a', 'b', 'b.x']);
-    expect(wanted.map((_, i) => folder.classIndex(i))).toEqual([-1, 0, 2, 1, -1, -1]);
-    expect(() => folder.path(6)).toThrow(RangeError);
+    expect(wanted.map((_, i) => folder.labelOf(i))).toEqual([-1, 0, 2, 1, -1, -1]);
+    expect(() => folder.name(6)).toThrow(RangeError);
   });
 
   test('a flat folder has no classes', async () => {

@@ -3,10 +3,11 @@
 import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { evaluationGraph, outputsOf } from '../../../src/artifact/graphs.js';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { encodeModel } from '../../../src/compiler/onnx/encode.js';
 import { type ModelConfig, patchCount } from '../../../src/model/config.js';
-import { keptCount } from '../../../src/model/mask.js';
+import { maeTask } from '../../../src/model/mae.js';
 import { encoderParameters, maeParameters } from '../../../src/model/parameters.js';
 import { sinCosPositions } from '../../../src/model/positions.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
@@ -17,7 +18,6 @@ import { inferModel } from '../../../src/weights/foreign/infer-model.js';
 import { loadInitialWeights } from '../../../src/weights/foreign/initial-weights.js';
 import { loadWeights, type Weights } from '../../../src/weights/foreign/weights.js';
 import { readTensorFile, type TensorFile, writeTensorFile } from '../../support/cli-files.js';
-import { evalGraph } from '../../support/mae-graphs.js';
 import { smallModel } from '../../support/small-model.js';
 import { temporaryFolder } from '../../train/support.js';
 import {
@@ -54,18 +54,17 @@ async function refusal(work: Promise<unknown>): Promise<string> {
 /** Losses of the golden's images under its masks, by our evaluation graph. */
 async function losses(weights: Weights, golden: TransformersGolden): Promise<number[]> {
   const { config, maskRatio, normPixLoss, parameters } = weights;
-  const patches = patchCount(config);
-  const graph = evalGraph(config, 2, { kept: keptCount(config, maskRatio), normPixLoss });
-  const description = { model: config, batchSize: 2, patches, parameters: maeParameters(config) };
+  const task = maeTask(config, { maskRatio, normPixLoss });
+  const graph = evaluationGraph(task, 2);
+  const description = { inputs: task.inputs(2), outputs: outputsOf(graph), parameters: task.parameters };
   const runtime = new Runtime({ threads: 1 });
   const evaluator = new Evaluator(runtime, encodeModel(expandDefinitions(graph)), description, (name) => {
     return parameters.get(name)!;
   });
   try {
-    evaluator.images.set(golden.images);
-    evaluator.idsShuffle.set(golden.ids.flat().map(BigInt));
-    await evaluator.run();
-    return [...evaluator.imageLoss];
+    const ids = BigInt64Array.from(golden.ids.flat(), BigInt);
+    await evaluator.run({ images: Uint8Array.from(golden.images), ids_shuffle: ids });
+    return [...evaluator.outputs['image_loss']!];
   } finally {
     evaluator.release();
     runtime.release();

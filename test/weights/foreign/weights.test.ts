@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { maeParameters } from '../../../src/model/parameters.js';
-import { saveCheckpoint, startOfRun } from '../../../src/train/checkpointing.js';
+import { saveCheckpoint } from '../../../src/train/checkpointing.js';
 import { ModelState } from '../../../src/train/engine/model-state.js';
+import { startOfRun } from '../../../src/train/position.js';
 import { UserError } from '../../../src/util/errors.js';
 import { loadWeights } from '../../../src/weights/foreign/weights.js';
 import { readTensorFile, type TensorFile, tinyModel, writeTensorFile } from '../../support/cli-files.js';
