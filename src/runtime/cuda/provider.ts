@@ -1,6 +1,6 @@
 import { UserError } from '../../util/errors.js';
 import type { OnnxRuntimeApi, Pointer } from '../api.js';
-import type { Provider } from '../device.js';
+import { noFallback, type Provider } from '../provider.js';
 import { explainCudaError } from './errors.js';
 import { checkCudaLibraries } from './libraries.js';
 
@@ -59,8 +59,7 @@ export function cudaProvider(options: CudaOptions): Provider {
   return {
     append: (api, sessionOptions) => {
       checkCudaLibraries(api.libraryPath);
-      // nodes without a kernel for the card would run on the CPU, with a copy of all that they read and write
-      api.call('AddSessionConfigEntry', sessionOptions, 'session.disable_cpu_ep_fallback', '1');
+      noFallback(api, sessionOptions);
       withCudaOptions(api, options, (handle) =>
         api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', sessionOptions, handle),
       );

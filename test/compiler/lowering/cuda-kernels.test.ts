@@ -8,7 +8,7 @@ import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
 import type { ModelConfig } from '../../../src/model/config.js';
 import { adamWGraph } from '../../../src/model/optim/adamw.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
-import { cudaDevice } from '../../../src/runtime/device.js';
+import { cudaDevice } from '../../../src/runtime/cuda/device.js';
 
 const kernels = JSON.parse(
   readFileSync(new URL('../../goldens/cuda-kernels.json', import.meta.url), 'utf8'),

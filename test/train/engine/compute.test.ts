@@ -1,7 +1,9 @@
 /** What each device computes in, or says that it cannot: the whole table. */
 import { describe, expect, test } from 'vitest';
-import { cpuDevice, cudaDevice, type Device, webgpuDevice } from '../../../src/runtime/device.js';
+import { cudaDevice } from '../../../src/runtime/cuda/device.js';
+import { cpuDevice, type Device } from '../../../src/runtime/device.js';
 import type { Kernels } from '../../../src/runtime/kernels.js';
+import { webgpuDevice } from '../../../src/runtime/webgpu/device.js';
 import { type Compute, decideCompute, type Precision } from '../../../src/train/engine/compute.js';
 import { UserError } from '../../../src/util/errors.js';
 
