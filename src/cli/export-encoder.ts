@@ -9,7 +9,7 @@ import { imagenetDeviation, imagenetMean } from '../model/mae.js';
 import { encoderParameters } from '../model/parameters.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
-import { disableTelemetry } from '../runtime/library.js';
+import { prepareEnvironment } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
@@ -81,7 +81,7 @@ interface Place {
  * the device.
  */
 async function check(path: string, weights: Weights, pool: Pool, place: Place): Promise<void> {
-  disableTelemetry();
+  prepareEnvironment();
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const { config } = weights;
   const { height, width } = imageSize(config);

@@ -1,4 +1,3 @@
-import { tmpdir } from 'node:os';
 import { messageOf, UserError } from '../../util/errors.js';
 import type { Device } from '../device.js';
 import { cardOverhead } from '../device-memory.js';
@@ -24,7 +23,6 @@ export function webgpuDevice(adapter?: string, shaderF16 = false): Device {
     memoryOverhead: cardOverhead,
     readMemory: () => undefined,
     append(api, options) {
-      withoutWayland();
       noFallback(api, options);
       // the permutation comes as int64: its cast to float32 is a kernel there only with this
       api.call('AddSessionConfigEntry', options, 'ep.webgpuexecutionprovider.enableInt64', '1');
@@ -32,11 +30,6 @@ export function webgpuDevice(adapter?: string, shaderF16 = false): Device {
     },
     explain: (error) => (isStart(error) ? webgpuNotStarted(messageOf(error)) : error),
   };
-}
-
-/** Dawn asks Wayland for a display as well, whose library complains on stderr where there is no desktop session. */
-function withoutWayland(): void {
-  if (process.platform === 'linux') process.env['XDG_RUNTIME_DIR'] ||= tmpdir();
 }
 
 /** @param message ONNX Runtime's. */
