@@ -11,6 +11,7 @@ import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
 import { prepareEnvironment } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
+import { bytesOf } from '../util/bytes.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { writeSafetensors } from '../weights/checkpoint/safetensors.js';
@@ -64,8 +65,7 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
 
 async function writeWeights(path: string, { config, parameters, step }: Weights, pool: Pool): Promise<void> {
   const tensors = encoderParameters(config).map(({ name, shape }) => {
-    const { buffer, byteOffset, byteLength } = parameters.get(name)!;
-    return { name, dtype: 'F32' as const, shape, data: new Uint8Array(buffer, byteOffset, byteLength) };
+    return { name, dtype: 'F32' as const, shape, data: bytesOf(parameters.get(name)!) };
   });
   await writeSafetensors(path, tensors, encoderMetadata(config, step, pool));
 }

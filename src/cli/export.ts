@@ -4,6 +4,7 @@ import type { Options } from 'yargs';
 import { layerNormEps } from '../model/config.js';
 import { layerNormEpsilon } from '../model/layers.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
+import { bytesOf } from '../util/bytes.js';
 import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { modelMetadata } from '../weights/foreign/describe-model.js';
@@ -101,8 +102,4 @@ function transformersTensors({ name, shape }: ParameterSpec, weights: Weights): 
     shape: partShape,
     data: bytesOf(data.subarray(i * length, (i + 1) * length)),
   }));
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
