@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { compiledFile } from '../util/compiled.js';
 import { UserError } from '../util/errors.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
 import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
@@ -34,14 +35,6 @@ interface PendingJob {
   finished: Promise<void>;
   resolve(): void;
   reject(error: Error): void;
-}
-
-/** The compiled worker, also when this file is run from its TypeScript source. */
-function workerUrl(): URL {
-  const here = import.meta.url;
-  return here.endsWith('.ts')
-    ? new URL('../../dist/data/loader-worker.js', here)
-    : new URL('./loader-worker.js', here);
 }
 
 /**
@@ -85,7 +78,7 @@ export class BatchRing {
   #startWorker(): void {
     const workerData: WorkerSetup = { setup: this.#setup, stop: this.#stop };
     // No flags of the parent (--eval, --input-type, a loader of TypeScript): a worker runs one compiled file.
-    const worker = new Worker(workerUrl(), { workerData, execArgv: [] });
+    const worker = new Worker(compiledFile('data/loader-worker.js'), { workerData, execArgv: [] });
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
     const exit = new Promise<void>((resolve) => {

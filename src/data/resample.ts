@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { compiledFile } from '../util/compiled.js';
 import { ImageError, type Pixels, type Region } from './decode/pixels.js';
 import { type NativeResampler, nativeResampler } from './native-resampler.js';
 
@@ -121,11 +122,7 @@ let compiled: object | undefined;
 
 /** Kernels with a memory of their own. */
 function instantiate(): Kernels {
-  // the compiled file also when this one is run from its TypeScript source
-  const path = import.meta.url.endsWith('.ts')
-    ? '../../dist/data/wasm/resample.wasm'
-    : './wasm/resample.wasm';
-  compiled ??= new WebAssembly.Module(readFileSync(new URL(path, import.meta.url)));
+  compiled ??= new WebAssembly.Module(readFileSync(compiledFile('data/wasm/resample.wasm')));
   return new WebAssembly.Instance(compiled).exports as Kernels;
 }
 
