@@ -282,7 +282,7 @@ describe('TrainLoader', () => {
     const { root } = await makeFolder(8);
     const module = (name: string) => JSON.stringify(new URL(`../../dist/data/${name}`, import.meta.url).href);
     const script = `
-      import { indexImageFolder } from ${module('image-folder.js')};
+      import { indexImageFolder } from ${module('sources/image-folder.js')};
       import { TrainLoader } from ${module('loader.js')};
       const folder = await indexImageFolder(${JSON.stringify(root)});
       const loader = new TrainLoader({ folder, batchSize: 4, height: 16, width: 16, patchCount: 4, seed: 0,
