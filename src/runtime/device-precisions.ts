@@ -1,6 +1,10 @@
 export const productPrecisions = ['fp32', 'tf32', 'fp16', 'bf16'] as const;
 export type ProductPrecision = (typeof productPrecisions)[number];
 
+/** What `--precision` takes. */
+export const precisions = ['auto', ...productPrecisions] as const;
+export type Precision = (typeof precisions)[number];
+
 /** In what a device computes the products of graphs in ONNX's own operators. */
 export interface DevicePrecisions {
   /** What `--precision auto` takes. */

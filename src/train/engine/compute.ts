@@ -1,11 +1,8 @@
 import type { GraphPrecision, KernelPrecision } from '../../artifact/manifest.js';
 import type { Device } from '../../runtime/device.js';
-import { productPrecisions } from '../../runtime/device-precisions.js';
+import { type Precision, productPrecisions } from '../../runtime/device-precisions.js';
 import { findKernels, type Kernels } from '../../runtime/kernels.js';
 import { UserError } from '../../util/errors.js';
-
-export const precisions = ['auto', ...productPrecisions] as const;
-export type Precision = (typeof precisions)[number];
 
 /** What a step is computed by. */
 export interface Compute {
