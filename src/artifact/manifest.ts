@@ -31,7 +31,7 @@ export interface Manifest {
   readonly gradCheckpointing?: boolean;
   /** Whether the training and optimizer graphs need the library of `src/kernels`, and its precision. */
   readonly kernelPrecision?: KernelPrecision;
-  /** Of the training graph in ONNX's own operators, where it is not float32; the other graphs are. */
+  /** Precision of the training graph in ONNX's own operators, where it is not float32; the other graphs are. */
   readonly graphPrecision?: GraphPrecision;
   readonly parameters: readonly ManifestParameter[];
   readonly arena: ArenaLayout;

@@ -24,7 +24,7 @@ export interface StepBenchmarkOptions {
   readonly runtime: RuntimeOptions;
   /** Steps that count; two more come before them. */
   readonly steps: number;
-  /** For the steps with data. */
+  /** Images for the steps with data. */
   readonly images: ImageFolder;
   readonly numWorkers: number;
   /** A folder to write to, the caller's to remove. */
@@ -47,9 +47,9 @@ export interface StepBenchmark {
   readonly onnxRuntime: string;
   readonly withoutData: StepTimes;
   readonly withData: StepTimes;
-  /** Of the process up to the end of the steps without data. */
+  /** Peak of the process up to the end of the steps without data. */
   readonly peakRssBytes: number;
-  /** Of the matrix products of a step, recomputation not counted. */
+  /** Operations in the matrix products of a step, recomputation not counted. */
   readonly matmulFlops: number;
   /** Those in a second, over the median step without data, and those of one large Gemm in the same precision; in 10⁹. */
   readonly gflops: number;

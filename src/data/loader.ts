@@ -34,7 +34,7 @@ export interface TrainLoaderOptions extends ValidationLoaderOptions {
 }
 
 interface LoadedBatch {
-  /** In the epoch. */
+  /** Place in the epoch. */
   index: number;
   images: Uint8Array; // [batchSize, height, width, 3]
   idsShuffle: BigInt64Array; // [batchSize, patchCount]

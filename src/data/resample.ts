@@ -5,7 +5,7 @@ import { type NativeResampler, nativeResampler } from './native-resampler.js';
 
 /** Bits after the binary point of a weight: 255 · Σ|w| · 2^22 still fits an int32, as in Pillow. */
 const PRECISION = 22;
-/** Of these the vector code takes so many apart from the rest: 16-bit factors are what it multiplies. */
+/** Low bits of these, which the vector code takes apart from the rest: it multiplies 16-bit factors. */
 const LOW_BITS = 11;
 const LOW_MASK = (1 << LOW_BITS) - 1;
 

@@ -24,7 +24,7 @@ export interface FillSetup {
   width: number;
   patchCount: number;
   seed: number;
-  /** Of a whole epoch, the share of bad files that is still tolerated. */
+  /** Share of bad files in a whole epoch that is still tolerated. */
   maxSkippedShare: number;
   /** One of each a slot: images [rows, height, width, 3], ids_shuffle [rows, patchCount]. */
   images: Uint8Array<SharedArrayBuffer>[];

@@ -24,7 +24,7 @@ export function parameterCount({ parameters }: Manifest): number {
   return parameters.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** Of the device's memory. */
+/** Estimates what a run takes of the device's memory. */
 export function estimateMemory(manifest: Manifest, { memoryOverhead }: Device): MemoryEstimate {
   const { arena } = manifest;
   const stateBytes = 4 * (arena.total + 3 * arena.trained);

@@ -5,7 +5,7 @@ export type ProductPrecision = (typeof productPrecisions)[number];
 export const precisions = ['auto', ...productPrecisions] as const;
 export type Precision = (typeof precisions)[number];
 
-/** In what a device computes the products of graphs in ONNX's own operators. */
+/** The precisions in which a device computes the products of graphs in ONNX's own operators. */
 export interface DevicePrecisions {
   /** What `--precision auto` takes. */
   readonly auto: 'fp32' | 'fp16' | 'bf16';

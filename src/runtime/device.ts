@@ -4,7 +4,7 @@ import type { Provider } from './provider.js';
 
 /** Where graphs run. Whatever deals with a device asks for these properties, never which one it is. */
 export interface Device extends Provider {
-  /** As `--device` takes it: cpu, cuda:0, webgpu. */
+  /** What `--device` takes for it: cpu, cuda:0, webgpu. */
   readonly name: string;
   /** For people. */
   readonly description: string;

@@ -23,7 +23,7 @@ export interface RunState extends State {
   /** Steps without a finite gradient, in which the optimizer did not run: in all, and in this epoch. */
   readonly skippedSteps: number;
   readonly skippedInEpoch: number;
-  /** Of a run in float16. */
+  /** State of the loss scale, in float16. */
   readonly lossScale?: LossScale | undefined;
 }
 

@@ -56,7 +56,7 @@ export interface PretrainResult {
   /** Mean loss of the first and of the last epoch that this process finished or began. */
   readonly firstLoss: number;
   readonly lastLoss: number;
-  /** Of the last step; undefined where it was not saved, for it was a bad one. */
+  /** Folder of the last step's checkpoint; undefined where it was not saved, for the step was a bad one. */
   readonly checkpoint: string | undefined;
 }
 

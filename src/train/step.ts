@@ -23,9 +23,9 @@ export interface StepResult {
   readonly lossScale: number | undefined;
   /** The optimizer runs after a good one only. */
   readonly outcome: StepOutcome;
-  /** Released; for their names. */
+  /** Already released: only their names may be read. */
   readonly batches: readonly Batch[];
-  /** After the step. */
+  /** Position after the step. */
   readonly position: RunState;
 }
 

@@ -29,7 +29,7 @@ export interface OnnxRuntimeTrainingOptions {
   readonly normPixLoss: boolean;
   /** Micro-batches in a step. */
   readonly accumIter: number;
-  /** Of every trained parameter: ONNX Runtime's optimizer knows one group. */
+  /** Weight decay of every trained parameter: ONNX Runtime's optimizer knows one group. */
   readonly weightDecay: number;
   /** Seed of the fresh weights. */
   readonly seed: number;

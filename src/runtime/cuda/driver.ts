@@ -4,10 +4,10 @@ import { compiledFile } from '../../util/compiled.js';
 
 export interface CudaCard {
   readonly name: string;
-  /** Of its generation, such as 9.0 for Hopper. */
+  /** The number of its generation, such as 9.0 for Hopper. */
   readonly computeCapability: number;
   readonly memoryBytes: number;
-  /** With a context of the asking process's own in place, as a run has one. */
+  /** What is free beside a context of the asking process's own, as a run has one. */
   readonly freeBytes: number;
 }
 

@@ -9,9 +9,9 @@ export interface TrainLine {
   /** Mean over the step's images. */
   loss: number;
   lr: number;
-  /** Of the loss that is not scaled. */
+  /** Norm of the gradient of the loss without its scale. */
   grad_norm: number;
-  /** Of a run in float16: what the step's gradients were scaled by. */
+  /** What the step's gradients were scaled by, in float16. */
   loss_scale?: number;
   images_per_second: number;
   /** Share of the time since the last line spent waiting for data. */

@@ -17,7 +17,7 @@ export interface WeightSource {
   /** Names the file in errors. */
   readonly path: string;
   readonly tensors: ReadonlyMap<string, SourceTensor>;
-  /** Of a safetensors header; of the options that a training checkpoint in .pth keeps. */
+  /** Entries of a safetensors header, or of the options that a training checkpoint in .pth keeps. */
   readonly metadata: Readonly<Record<string, string>>;
   /** Reads one tensor; UserError where its type has no place in float32. */
   readFloat32(name: string): Promise<Float32Array>;
