@@ -58,7 +58,7 @@ Rows rows_of_qkv(const Attention& of, Data data, int64_t task, int part) {
   const int64_t batch = task / of.heads, head = task % of.heads, stride = 3 * of.heads * of.width;
   return {data, batch * of.tokens * stride + (part * of.heads + head) * of.width, stride, of.tokens, of.width};
 }
-// Rows of [batch, tokens, heads, width].
+// One head of [batch, tokens, heads, width].
 Rows rows_of_y(const Attention& of, Data data, int64_t task) {
   const int64_t batch = task / of.heads, head = task % of.heads, stride = of.heads * of.width;
   return {data, batch * of.tokens * stride + head * of.width, stride, of.tokens, of.width};

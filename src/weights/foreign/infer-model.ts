@@ -102,7 +102,7 @@ function depthOf({ tensors, path }: WeightSource, name: string): number {
   return indices.size;
 }
 
-/** The side that pos_embed [1, 1 + L, D] was made for: images are taken to be square. */
+/** Pixels of square images from pos_embed [1, 1 + L, D]; nearly the paper's where the file has no such table. */
 function inputSizeOf({ tensors, path }: WeightSource, patchSize: number): number {
   const shape = tensors.get('pos_embed')?.shape;
   if (shape === undefined) return Math.max(1, Math.round(publishedInputSize / patchSize)) * patchSize;
