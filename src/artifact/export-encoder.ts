@@ -9,6 +9,7 @@ import type { ModelConfig } from '../model/config.js';
 import { imagenetDeviation, imagenetMean } from '../model/imagenet.js';
 import { encoderParameters } from '../model/parameters.js';
 import { presetNameOf } from '../model/presets.js';
+import { bytesOf } from '../util/bytes.js';
 import { encoderGraph, type Pool } from './graphs.js';
 
 /** Protobuf ends at 2 GiB; weights of more than this go into a file beside the model. */
@@ -45,9 +46,7 @@ export async function writeEncoderModel(
   const bytes = initializers.reduce((sum, { data }) => sum + data.byteLength, 0);
   const dataPath = bytes > largestInlineBytes ? `${path}.data` : undefined;
   if (dataPath !== undefined) {
-    const chunks = initializers.map(
-      ({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    );
+    const chunks = initializers.map(({ data }) => bytesOf(data));
     await pipeline(Readable.from(chunks), createWriteStream(`${dataPath}.tmp`));
     await rename(`${dataPath}.tmp`, dataPath);
   }

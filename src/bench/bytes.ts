@@ -15,7 +15,7 @@ export interface GraphBytes {
   readonly totalBytes: number;
   /** What matrix products alone move. */
   readonly productBytes: number;
-  /** Of all else: elementwise work, sums, norms, softmax and copies. */
+  /** What all else moves: elementwise work, sums, norms, softmax and copies. */
   readonly otherBytes: number;
 }
 

@@ -11,7 +11,7 @@ import { timed } from './statistics.js';
 
 const size = 2048;
 const runs = 8;
-/** Of a device that is so slow, a software GPU, that the large product would take minutes. */
+/** Size for a device, such as a software GPU, that is so slow that the large product would take minutes. */
 const slowSize = 256;
 const slowGflops = 1;
 

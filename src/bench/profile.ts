@@ -3,9 +3,9 @@ import { basename, dirname, join } from 'node:path';
 
 export interface OperatorTime {
   readonly operator: string;
-  /** In one step, over all its nodes. */
+  /** Time in one step, over all its nodes. */
   readonly seconds: number;
-  /** Of the time of all operators of its graph. */
+  /** Share of the time of all operators of its graph. */
   readonly share: number;
   readonly calls: number;
 }

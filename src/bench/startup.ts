@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compiledFile } from '../util/compiled.js';
 import type { StartupStages } from './startup-child.js';
 import { median } from './statistics.js';
 
@@ -55,9 +56,7 @@ async function runStages({
   threads,
   scratch,
 }: StartupBenchmarkOptions): Promise<StartupStages> {
-  const here = import.meta.url;
-  const child = here.endsWith('.ts') ? '../../dist/bench/startup-child.js' : './startup-child.js';
-  const script = fileURLToPath(new URL(child, here));
+  const script = fileURLToPath(compiledFile('bench/startup-child.js'));
   const { stdout } = await run([script, JSON.stringify({ model, batchSize, threads, folder: scratch })]);
   return JSON.parse(stdout) as StartupStages;
 }

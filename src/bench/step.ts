@@ -45,9 +45,9 @@ export interface StepBenchmark {
   readonly onnxRuntime: string;
   readonly withoutData: StepTimes;
   readonly withData: StepTimes;
-  /** Of the process up to the end of the steps without data. */
+  /** Peak of the process up to the end of the steps without data. */
   readonly peakRssBytes: number;
-  /** Of the matrix products of a step, recomputation not counted. */
+  /** Operations in the matrix products of a step, recomputation not counted. */
   readonly matmulFlops: number;
   /** Those in a second, over the median step without data, and those of one large Gemm in the same precision; in 10⁹. */
   readonly gflops: number;

@@ -1,5 +1,6 @@
 import type { Options } from 'yargs';
 import { benchmarkLoader } from '../bench/loader.js';
+import { snakeCase } from '../util/case.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { type Arguments, integer, number } from './flags.js';
 import { modelFlags } from './model-flags.js';
@@ -39,10 +40,9 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
     seconds: images === undefined ? seconds : Number.POSITIVE_INFINITY,
     ...(images !== undefined && { images }),
   });
-  const stages = Object.entries(result.stages).map(([stage, value]): Row => {
-    const name = stage.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    return [name, value, `${formatSeconds(value)} an image`];
-  });
+  const stages = Object.entries(result.stages).map(
+    ([stage, value]): Row => [snakeCase(stage), value, `${formatSeconds(value)} an image`],
+  );
   const rows: Row[] = [
     ...machineRows(),
     ['data_path', dataPath],

@@ -4,6 +4,7 @@ import type { Options } from 'yargs';
 import { benchmarkStartup } from '../bench/startup.js';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { modelOf } from '../model/presets.js';
+import { snakeCase } from '../util/case.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
 import { threadsFlag } from './common-flags.js';
@@ -34,10 +35,7 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
   });
   const { differentiate, lower, serialize } = result.stages;
   const seconds = (key: string, value: number): Row => [`${key}_seconds`, value, formatSeconds(value)];
-  const stages = Object.entries(result.stages).map(([stage, value]) => {
-    const name = stage.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    return seconds(name, value);
-  });
+  const stages = Object.entries(result.stages).map(([stage, value]) => seconds(snakeCase(stage), value));
   const rows: Row[] = [
     ...machineRows(),
     ['model', model],

@@ -1,4 +1,4 @@
-import { precisions } from '../train/engine/compute.js';
+import { precisions } from '../runtime/device-precisions.js';
 import { pretrainDefaults } from '../train/options.js';
 import { choice, integer, text } from './flags.js';
 

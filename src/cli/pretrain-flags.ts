@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
 import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
+import { camelCase } from '../util/case.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
@@ -161,10 +162,6 @@ export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
   fields.delete('dryRun');
   const given = Object.entries(options).filter(([field, value]) => fields.has(field) && value !== undefined);
   return Object.fromEntries(given) as unknown as PretrainOptions;
-}
-
-function camelCase(flag: string): string {
-  return flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** Options by flag name; the `options` of a run's config.json are taken as they are. */

@@ -8,7 +8,7 @@ export interface CropOptions {
   ratio: readonly [number, number];
 }
 
-/** Of the published pretraining recipe. */
+/** Crops of the published pretraining recipe. */
 export const pretrainCrop: CropOptions = { scale: [0.2, 1], ratio: [3 / 4, 4 / 3] };
 export const flipProbability = 0.5;
 

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { BatchInput } from '../model/task.js';
+import { compiledFile } from '../util/compiled.js';
 import { UserError } from '../util/errors.js';
 import { sizeOf } from '../util/shape.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
@@ -41,14 +42,6 @@ interface PendingJob {
   reject(error: Error): void;
 }
 
-/** The compiled worker, also when this file is run from its TypeScript source. */
-function workerUrl(): URL {
-  const here = import.meta.url;
-  return here.endsWith('.ts')
-    ? new URL('../../dist/data/loader-worker.js', here)
-    : new URL('./loader-worker.js', here);
-}
-
 /**
  * A ring of batches in shared memory, filled ahead by worker threads in the order in which `nextRequest` names
  * them. The arrays of a slot stay at one address for the whole run; a slot is filled again once it is released.
@@ -84,7 +77,7 @@ export class BatchRing {
   #startWorker(): void {
     const workerData: WorkerSetup = { setup: this.#setup, stop: this.#stop };
     // No flags of the parent (--eval, --input-type, a loader of TypeScript): a worker runs one compiled file.
-    const worker = new Worker(workerUrl(), { workerData, execArgv: [] });
+    const worker = new Worker(compiledFile('data/loader-worker.js'), { workerData, execArgv: [] });
     worker.on('message', (message: FromWorker) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error instanceof Error ? error : new Error(String(error))));
     const exit = new Promise<void>((resolve) => {

@@ -33,7 +33,7 @@ export interface TrainLoaderOptions extends ValidationLoaderOptions {
 }
 
 interface LoadedBatch {
-  /** In the epoch. */
+  /** Place in the epoch. */
   index: number;
   /** By the names of the inputs. */
   inputs: Readonly<Record<string, SharedArray>>;

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
+import { compiledFile } from '../util/compiled.js';
 import { ImageError, type Pixels, type Region } from './decode/pixels.js';
 import { type NativeResampler, nativeResampler } from './native-resampler.js';
 
 /** Bits after the binary point of a weight: 255 · Σ|w| · 2^22 still fits an int32, as in Pillow. */
 const PRECISION = 22;
-/** Of these the vector code takes so many apart from the rest: 16-bit factors are what it multiplies. */
+/** Low bits of these, which the vector code takes apart from the rest: it multiplies 16-bit factors. */
 const LOW_BITS = 11;
 const LOW_MASK = (1 << LOW_BITS) - 1;
 
@@ -121,11 +122,7 @@ let compiled: object | undefined;
 
 /** Kernels with a memory of their own. */
 function instantiate(): Kernels {
-  // the compiled file also when this one is run from its TypeScript source
-  const path = import.meta.url.endsWith('.ts')
-    ? '../../dist/data/wasm/resample.wasm'
-    : './wasm/resample.wasm';
-  compiled ??= new WebAssembly.Module(readFileSync(new URL(path, import.meta.url)));
+  compiled ??= new WebAssembly.Module(readFileSync(compiledFile('data/wasm/resample.wasm')));
   return new WebAssembly.Instance(compiled).exports as Kernels;
 }
 

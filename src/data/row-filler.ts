@@ -28,7 +28,7 @@ export interface FillSetup {
   /** 'train' crops and flips at random and replaces bad files; 'validate' cuts the middle out and does not. */
   mode: 'train' | 'validate';
   seed: number;
-  /** Of a whole epoch, the share of bad files that is still tolerated. */
+  /** Share of bad files in a whole epoch that is still tolerated. */
   maxSkippedShare: number;
   inputs: readonly BatchInput[];
   /** The arrays of each slot, in the order of the inputs. */

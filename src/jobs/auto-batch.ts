@@ -13,7 +13,7 @@ import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { estimateMemory, fittingBatchSize, formatGiB } from './memory-estimate.js';
 
-/** Left free: the estimate is none to the byte, and allocators lose a little between buffers. */
+/** Share left free: the estimate is not exact to the byte, and allocators lose a little between buffers. */
 const margin = 0.1;
 
 /** What of a run's options says how its batch may be divided. */
@@ -40,7 +40,7 @@ export async function divideBatch<O extends DividedOptions>(
   const effective = options.batchSize * options.accumIter;
   const recorded = await recordedBatch(options);
   if (recorded !== undefined) {
-    // of another effective batch it is another run, which is told when the two are compared
+    // a run with another effective batch is another run, which is told when the two are compared
     return recorded.batchSize * recorded.accumIter === effective ? { ...options, ...recorded } : options;
   }
   const memory = device.readMemory();

@@ -6,7 +6,7 @@ import { pixelValues } from '../data/pictures/pixels.js';
 import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
 import type { Device } from '../runtime/device.js';
-import { disableTelemetry } from '../runtime/library.js';
+import { prepareEnvironment } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
 import { RandomStream } from '../util/random.js';
 import type { Weights } from '../weights/foreign/weights.js';
@@ -65,7 +65,7 @@ async function runExported(
   config: ModelConfig,
   threads: number,
 ): Promise<{ name: string; shape: readonly number[]; data: Float32Array }> {
-  disableTelemetry();
+  prepareEnvironment();
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const { height, width } = imageSize(config);
   const session = await InferenceSession.create(path, { intraOpNumThreads: threads });

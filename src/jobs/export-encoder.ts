@@ -2,6 +2,7 @@ import { encoderMetadata, writeEncoderModel } from '../artifact/export-encoder.j
 import type { Pool } from '../artifact/graphs.js';
 import type { ModelConfig } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
+import { bytesOf } from '../util/bytes.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
@@ -51,8 +52,7 @@ export async function exportEncoder(
 
 async function writeWeights(path: string, { config, parameters, step }: Weights, pool: Pool): Promise<void> {
   const tensors = encoderParameters(config).map(({ name, shape }) => {
-    const { buffer, byteOffset, byteLength } = parameters.get(name)!;
-    return { name, dtype: 'F32' as const, shape, data: new Uint8Array(buffer, byteOffset, byteLength) };
+    return { name, dtype: 'F32' as const, shape, data: bytesOf(parameters.get(name)!) };
   });
   await writeSafetensors(path, tensors, encoderMetadata(config, step, pool));
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { layerNormEps, layerNormEpsilon } from '../model/config.js';
 import { maeMetadata } from '../model/mask.js';
 import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
+import { bytesOf } from '../util/bytes.js';
 import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { modelMetadata } from '../weights/foreign/model-info.js';
@@ -105,8 +106,4 @@ function transformersTensors({ name, shape }: ParameterSpec, weights: Weights): 
     shape: partShape,
     data: bytesOf(data.subarray(i * length, (i + 1) * length)),
   }));
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -18,7 +18,7 @@ export interface MemoryOptions {
   readonly gradCheckpointing: boolean;
 }
 
-/** Of the device's memory. */
+/** Estimates what a run takes of the device's memory. */
 export function estimateMemory(manifest: Manifest, { memoryOverhead }: Device): MemoryEstimate {
   const { arena } = manifest;
   const stateBytes = 4 * (arena.total + 3 * arena.trained);

@@ -48,8 +48,8 @@ struct Operand {
   bool k_contiguous;
 };
 
-// Panels [first, last) of the slice of k that starts at k0 and has `units`, which may reach beyond the operand's k;
-// of these the units [begin, end).
+// The units [begin, end) of panels [first, last) of the slice of k that starts at k0 and has `units`, which may reach
+// beyond the operand's k.
 struct Region {
   int64_t first, last, k0, units, begin, end;
 };

@@ -21,7 +21,7 @@ export function layerNorm(x: Value, p: Parameters, name: string, epsilon = layer
   return layerNormalization(x, p(`${name}.weight`), p(`${name}.bias`), epsilon);
 }
 
-/** From a token to before another: [start, end). */
+/** Tokens from one to before another: [start, end). */
 export type TokenRange = readonly [start: number, end: number];
 
 /**

@@ -47,9 +47,6 @@ const functions = {
   ReleaseSession: [95, 'v', ['void *']],
   ReleaseValue: [96, 'v', ['void *']],
   ReleaseSessionOptions: [100, 'v', ['void *']],
-  SessionEndProfiling: [110, 's', ['void *', 'void *', '_Out_ void **']],
-  GetAvailableProviders: [125, 's', ['_Out_ void **', '_Out_ int *']],
-  ReleaseAvailableProviders: [126, 's', ['void *', 'int']],
   AddSessionConfigEntry: [130, 's', ['void *', 'str', 'str']],
   CreateAllocator: [131, 's', ['void *', 'void *', '_Out_ void **']],
   ReleaseAllocator: [132, 'v', ['void *']],
@@ -65,7 +62,6 @@ const functions = {
   ReleaseCUDAProviderOptions: [208, 'v', ['void *']],
   SessionOptionsAppendExecutionProvider: [216, 's', ['void *', 'str', 'void *', 'void *', 'size_t']],
   RegisterCustomOpsLibrary_V2: [228, 's', ['void *', pathType]],
-  GetBuildInfoString: [254, 'z', []],
 } as const satisfies Record<string, readonly [number, 's' | 'v' | 'i' | 'z', readonly string[]]>;
 
 type FunctionName = keyof typeof functions;
@@ -108,11 +104,6 @@ export class OnnxRuntimeApi {
       );
     }
     this.#table = table;
-  }
-
-  /** The result of a function that returns no status. */
-  get(name: 'GetBuildInfoString'): string {
-    return this.#function(name)() as string;
   }
 
   /** Calls a function and throws what it reports. */

@@ -1,17 +1,13 @@
 import { UserError } from '../util/errors.js';
+import { cudaDevice } from './cuda/device.js';
 import { queryCudaDriver } from './cuda/driver.js';
 import { parseCudaDevice } from './cuda/provider.js';
-import {
-  cpuDevice,
-  cudaDevice,
-  type Device,
-  webgpuDevice,
-  webgpuNotStarted,
-  withoutPlace,
-} from './device.js';
+import { cpuDevice, type Device } from './device.js';
+import { withoutPlace } from './provider.js';
 import { providerNames, tryProvider } from './providers.js';
 import { Runtime } from './runtime.js';
 import { formatAdapter, preferredAdapter, vulkanAdapters } from './webgpu/adapters.js';
+import { webgpuDevice, webgpuNotStarted } from './webgpu/device.js';
 
 /**
  * The device that `--device` names, started once to see that it does; a UserError where it does not.

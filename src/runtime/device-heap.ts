@@ -82,7 +82,7 @@ export class DeviceHeap {
     return new DeviceTensor(this.#api, handle, shape);
   }
 
-  /** Either way: from the host to the device, or back. Both have the same shape. */
+  /** Copies either way, from the host to the device or back. Both have the same shape. */
   copy(source: BoundTensor, target: BoundTensor): void {
     const binding = this.#session.bind({ x: source }, { y: target });
     try {

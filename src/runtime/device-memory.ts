@@ -1,5 +1,4 @@
 import { freemem, totalmem } from 'node:os';
-import { queryCudaDriver } from './cuda/driver.js';
 
 /** Memory of a device. */
 export interface DeviceMemory {
@@ -40,14 +39,4 @@ export function hostMemory(): DeviceMemory {
   const totalBytes = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
   const freeBytes = Math.min(totalBytes, freemem());
   return { owner: 'this machine', totalBytes, freeBytes, usableBytes: totalBytes };
-}
-
-/** A card's memory, of which a run may use what others left; undefined where the driver does not answer. */
-export function cardMemory(ordinal: number): DeviceMemory | undefined {
-  const driver = queryCudaDriver();
-  const card = 'cards' in driver ? driver.cards[ordinal] : undefined;
-  if (card === undefined) return undefined;
-  const { name, memoryBytes, freeBytes } = card;
-  const owner = `cuda:${ordinal}, ${name}`;
-  return { owner, totalBytes: memoryBytes, freeBytes, usableBytes: freeBytes };
 }

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import koffi, { type LibraryHandle } from 'koffi';
 import { messageOf, UserError } from '../util/errors.js';
@@ -52,7 +53,7 @@ const loaded = new Map<string, LibraryHandle>();
 
 /** Loads the library. Runs of large graphs need more stack than koffi's default for its threads. */
 export function loadLibrary(path: string): LibraryHandle {
-  disableTelemetry();
+  prepareEnvironment();
   configureStacks();
   try {
     return keepLibrary(path);
@@ -77,12 +78,14 @@ export function loaderMessage(path: string, error: unknown): string {
   return /^\S+\.(so|dll|dylib)[\d.]*: /.test(message) ? message : `${path}: ${message}`;
 }
 
-/**
- * From 1.30 on ONNX Runtime keeps a database of its use, sends it, and leaves a log in the folder of temporary files.
- * It asks for this variable when an environment is made.
- */
-export function disableTelemetry(): void {
+/** Sets the variables that ONNX Runtime, and what it loads in turn, look for in this process's environment. */
+export function prepareEnvironment(): void {
+  // From 1.30 on it keeps a database of its use, sends it, and leaves a log in the folder of temporary files. It asks
+  // for this variable when an environment is made.
   process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
+  // Dawn, under WebGPU, asks Wayland for a display as well as Vulkan for an adapter: without a desktop session, which
+  // would have set this variable, Wayland's library complains on stderr.
+  if (process.platform === 'linux') process.env['XDG_RUNTIME_DIR'] ||= tmpdir();
 }
 
 let stacksConfigured = false;

@@ -1,7 +1,7 @@
 import koffi, { type KoffiFunc } from 'koffi';
 import { configureStacks } from './library.js';
 
-/** Of madvise(2), from Linux 5.14 on. */
+/** MADV_POPULATE_WRITE of madvise(2), from Linux 5.14 on. */
 const populateWrite = 23;
 const pageBytes = 4096;
 /** Small, so that other threads get at the address space in between and a process that wants to end soon can. */

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compiledFile } from '../util/compiled.js';
 
 /** Execution providers by the names that devices go by. */
 export const providerNames = { cpu: 'CPU', cuda: 'CUDA', webgpu: 'WebGPU' } as const;
@@ -15,8 +16,7 @@ export interface ProviderStart {
  * of its own, for a driver that is missing or broken may end the process that asks.
  */
 export function tryProvider(name: string, type?: 'float16'): ProviderStart {
-  // compiled, also where this file is not
-  const script = fileURLToPath(new URL('../../dist/runtime/try-provider.js', import.meta.url));
+  const script = fileURLToPath(compiledFile('runtime/try-provider.js'));
   const { status, signal, stdout, stderr, error } = spawnSync(
     process.execPath,
     [script, name, ...(type ? [type] : [])],

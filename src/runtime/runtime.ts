@@ -1,4 +1,3 @@
-import koffi from 'koffi';
 import type { Shape } from '../util/shape.js';
 import { OnnxRuntimeApi, type Pointer } from './api.js';
 import { cpuDevice, type Device } from './device.js';
@@ -12,7 +11,7 @@ export interface RuntimeOptions {
   threads?: number;
   /** Path of an ONNX Runtime library instead of onnxruntime-node's. */
   libraryPath?: string;
-  /** Sessions write the time of every operator to files that start with this path and their number; see `Session.endProfiling`. */
+  /** Sessions, when released, write the time of every operator to files that start with this path and their number. */
   profilePrefix?: string;
   /** Path of a library of custom operators for every session; see `kernels.ts`. */
   kernelsPath?: string | undefined;
@@ -92,16 +91,6 @@ export class Runtime {
   /** A tensor over an array of the caller's, without a copy. */
   tensor(data: HostArray, shape: Shape): Tensor {
     return new Tensor(this.api, this.#memoryInfo, data, shape);
-  }
-
-  /** Execution providers compiled into the library; whether one starts is another question. */
-  availableProviders(): string[] {
-    const list: [Pointer | null] = [null];
-    const count: [number] = [0];
-    this.api.call('GetAvailableProviders', list, count);
-    const names = koffi.decode(list[0]!, 'str', count[0]) as string[];
-    this.api.call('ReleaseAvailableProviders', list[0], count[0]);
-    return names;
   }
 
   release(): void {

@@ -44,16 +44,7 @@ export class Session {
     return binding;
   }
 
-  /** Ends the profile that the session was created with, and returns the path of its file. */
-  endProfiling(): string {
-    const allocator = this.#api.create('GetAllocatorWithDefaultOptions');
-    const text = this.#api.create('SessionEndProfiling', this.handle, allocator);
-    const path = koffi.decode.string(text) as string;
-    this.#api.call('AllocatorFree', allocator, text);
-    return path;
-  }
-
-  /** Releases the session and its bindings. */
+  /** Releases the session and its bindings. A profile that it was made with is written now. */
   release(): void {
     for (const binding of [...this.#bindings]) binding.release();
     if (this.#handle !== undefined) this.#api.release('ReleaseSession', this.#handle);

@@ -6,10 +6,10 @@ import { messageOf } from '../util/errors.js';
 import { OnnxRuntimeApi } from './api.js';
 import { explainCudaError } from './cuda/errors.js';
 import { cudaProvider } from './cuda/provider.js';
-import { webgpuDevice } from './device.js';
 import { float16Model, identityModel } from './identity-model.js';
 import { findLibrary } from './library.js';
 import { Runtime } from './runtime.js';
+import { webgpuDevice } from './webgpu/device.js';
 
 const [name, type] = process.argv.slice(2);
 try {

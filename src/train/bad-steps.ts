@@ -7,7 +7,7 @@ export interface BadStep {
   readonly step: number;
   readonly loss: number;
   readonly gradientNorm: number;
-  /** Of a run in float16. */
+  /** What the loss was multiplied by, in float16. */
   readonly lossScale?: number | undefined;
 }
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ManifestParameter } from '../artifact/manifest.js';
+import { bytesOf } from '../util/bytes.js';
 import { checkParameters } from '../weights/checkpoint/check-parameters.js';
 import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
 import {
@@ -80,8 +81,4 @@ async function readArena(
       await readTensorInto(file, parameter.name, bytesOf(sliceOf(arena, parameter)));
     }
   });
-}
-
-function bytesOf(data: Float32Array): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

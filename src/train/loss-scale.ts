@@ -13,11 +13,11 @@ export interface LossScale {
 
 export const firstLossScale: LossScale = { scale: 2 ** 16, goodSteps: 0 };
 
-/** After as many steps without an overflow the scale doubles. */
+/** Steps without an overflow after which the scale doubles. */
 export const growthInterval = 2000;
-/** Below it, overflow is no longer the scale's doing. */
+/** The scale below which overflow is no longer its doing. */
 export const minScale = 1;
-/** As far above 1 as float16's smallest number is below it: what a larger scale would save is below 2⁻⁴⁸. */
+/** The inverse of float16's smallest number: what a larger scale would save is below 2⁻⁴⁸. */
 export const maxScale = 2 ** 24;
 
 export function afterGoodStep({ scale, goodSteps }: LossScale): LossScale {

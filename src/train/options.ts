@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { ModelConfig } from '../model/config.js';
-import type { Precision } from './engine/compute.js';
+import type { Precision } from '../runtime/device-precisions.js';
 
 /** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
 export interface PretrainOptions {

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
+import { kebabCase } from '../util/case.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
@@ -31,10 +32,6 @@ export function describeRun(
   const flags = Object.entries(options).map(([field, value]) => [kebabCase(field), value]);
   const dataset = { images: length, fingerprint };
   return { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
-}
-
-export function kebabCase(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** The checkpoint that a run goes on from, or undefined for a new run. */

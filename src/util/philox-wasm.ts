@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { compiledFile } from './compiled.js';
 
 // TypeScript declares it with the DOM alone
 declare const WebAssembly: {
@@ -32,9 +33,7 @@ export interface PhiloxModule {
 
 /** src/util/wasm/philox.ts, compiled; undefined where the processor lacks WebAssembly's vectors. */
 export function loadPhilox(): PhiloxModule | undefined {
-  const here = import.meta.url;
-  const path = here.endsWith('.ts') ? '../../dist/util/wasm/philox.wasm' : './wasm/philox.wasm';
-  const bytes = readFileSync(new URL(path, here));
+  const bytes = readFileSync(compiledFile('util/wasm/philox.wasm'));
   let exports: Exports;
   try {
     exports = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as Exports;

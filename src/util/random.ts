@@ -53,7 +53,7 @@ export function philox4x32(
   out[3] = c3;
 }
 
-/** Made when it is first of use; null where it cannot be. */
+/** The vector code, made when it is first of use; null where it cannot be. */
 let philox: PhiloxModule | null | undefined;
 const smallestBatch = 64;
 

@@ -9,7 +9,7 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import onnxProto from 'onnx-proto';
-import { cudaDevice } from '../../dist/runtime/device.js';
+import { cudaDevice } from '../../dist/runtime/cuda/device.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 
 const { onnx } = onnxProto;

@@ -1,7 +1,8 @@
 /** Devices without one: their memory is the CPU's own here, taken for a device's. */
 import { afterEach, expect, test } from 'vitest';
-import { cpuDevice, type Device, withoutPlace } from '../../src/runtime/device.js';
+import { cpuDevice, type Device } from '../../src/runtime/device.js';
 import type { DeviceTensor } from '../../src/runtime/device-heap.js';
+import { withoutPlace } from '../../src/runtime/provider.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { type Adapter, formatAdapter, preferredAdapter } from '../../src/runtime/webgpu/adapters.js';
 

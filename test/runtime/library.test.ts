@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { findLibrary, libraryVariable } from '../../src/runtime/library.js';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { identityModel } from '../../src/runtime/identity-model.js';
+import { findLibrary, libraryVariable, loadLibrary } from '../../src/runtime/library.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { UserError } from '../../src/util/errors.js';
 
@@ -38,7 +39,9 @@ test('the environment variable points to another', () => {
   process.env[libraryVariable] = link;
   const runtime = new Runtime();
   expect(runtime.api.libraryPath).toBe(link);
-  expect(runtime.availableProviders()).toContain('CPUExecutionProvider');
+  const session = runtime.createSession(identityModel());
+  expect(session.inputNames).toEqual(['x']);
+  session.release();
   runtime.release();
 });
 
@@ -67,6 +70,28 @@ test('a variable that points nowhere is the user’s error', () => {
   expect(error.message).toContain(
     `MAE_ONNXRUNTIME_LIBRARY: expected an ONNX Runtime library, found no file at ${path}`,
   );
+});
+
+describe('the environment of a library', () => {
+  afterEach(() => vi.unstubAllEnvs());
+  const load = () => {
+    loadLibrary(findLibrary(''));
+    return [process.env['ORT_DISABLE_TELEMETRY'], process.env['XDG_RUNTIME_DIR']];
+  };
+
+  test.runIf(process.platform === 'linux')('no telemetry, and a folder for Wayland’s library', () => {
+    vi.stubEnv('ORT_DISABLE_TELEMETRY', undefined);
+    for (const none of [undefined, '']) {
+      vi.stubEnv('XDG_RUNTIME_DIR', none);
+      expect(load()).toEqual(['1', tmpdir()]);
+    }
+  });
+
+  test('what is set stays', () => {
+    vi.stubEnv('ORT_DISABLE_TELEMETRY', '0');
+    vi.stubEnv('XDG_RUNTIME_DIR', folder);
+    expect(load()).toEqual(['0', folder]);
+  });
 });
 
 test('a path without a file, and a file that is no library', () => {

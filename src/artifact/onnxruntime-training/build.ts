@@ -24,7 +24,7 @@ export interface OnnxRuntimeTrainingOptions {
   readonly batchSize: number;
   /** Micro-batches in a step. */
   readonly accumIter: number;
-  /** Of every trained parameter: ONNX Runtime's optimizer knows one group. */
+  /** Weight decay of every trained parameter: ONNX Runtime's optimizer knows one group. */
   readonly weightDecay: number;
   /** Seed of the fresh weights. */
   readonly seed: number;

@@ -1,4 +1,5 @@
 import { Builder, type Offset } from 'flatbuffers';
+import { bytesOf } from '../../util/bytes.js';
 import { type Shape, sizeOf } from '../../util/shape.js';
 
 /**
@@ -67,9 +68,7 @@ function encodeTensor(builder: Builder, { name, shape, data }: CheckpointTensor)
   const inline = data instanceof Float32Array;
   const nameOffset = builder.createString(name);
   const dims = int64Vector(builder, shape);
-  const rawData = inline
-    ? builder.createByteVector(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-    : 0;
+  const rawData = inline ? builder.createByteVector(bytesOf(data)) : 0;
   const { tensor } = fields;
   builder.startObject(tensor.count);
   builder.addFieldOffset(tensor.name, nameOffset, 0);

@@ -1,4 +1,5 @@
 import onnxProto from 'onnx-proto';
+import { bytesOf } from '../../util/bytes.js';
 import type { Shape } from '../../util/shape.js';
 import { checkGraph } from '../graph/check.js';
 import type { Attribute, DType, Graph, Node, TensorData, Value } from '../graph/graph.js';
@@ -211,8 +212,4 @@ class ConstantTable {
     this.#byValue.set(value, name);
     return name;
   }
-}
-
-function bytesOf(data: TensorData): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }

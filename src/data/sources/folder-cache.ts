@@ -84,7 +84,7 @@ function parseHeader(json: Buffer): Header | undefined {
   }
 }
 
-/** Written beside and renamed, so that two runs that start together never read half a file. */
+/** Writes beside the file and renames, so that two runs that start together never read half a file. */
 export async function writeFolderCache(file: string, root: string, scan: FolderScan): Promise<void> {
   const { bytes, offsets } = scan.paths;
   const header: Header = {

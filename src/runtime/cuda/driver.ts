@@ -1,12 +1,13 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compiledFile } from '../../util/compiled.js';
 
 export interface CudaCard {
   readonly name: string;
-  /** Of its generation, such as 9.0 for Hopper. */
+  /** The number of its generation, such as 9.0 for Hopper. */
   readonly computeCapability: number;
   readonly memoryBytes: number;
-  /** With a context of the asking process's own in place, as a run has one. */
+  /** What is free beside a context of the asking process's own, as a run has one. */
   readonly freeBytes: number;
 }
 
@@ -21,11 +22,7 @@ export interface CudaDriver {
  * for a broken driver may end the process that asks.
  */
 export function queryCudaDriver(): CudaDriver | { readonly problem: string } {
-  // from sources, tests ask the compiled one
-  const file = import.meta.url.endsWith('.ts')
-    ? '../../../dist/runtime/cuda/try-driver.js'
-    : './try-driver.js';
-  const script = fileURLToPath(new URL(file, import.meta.url));
+  const script = fileURLToPath(compiledFile('runtime/cuda/try-driver.js'));
   const { status, signal, stdout, error } = spawnSync(process.execPath, [script], {
     encoding: 'utf8',
     timeout: 60_000,

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** Of the ELF format (elf.h): program header types and tags of the dynamic section. */
+/** Program header types and tags of the dynamic section in the ELF format (elf.h). */
 const loadSegment = 1;
 const dynamicSegment = 2;
 const neededTag = 1n;

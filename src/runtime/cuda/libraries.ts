@@ -19,7 +19,7 @@ export interface CudaLibraries {
 
 export interface CudaLibrary {
   readonly name: string;
-  /** As it was found: the name itself where the system's loader knew it, or a path. */
+  /** The place where it was found: the name itself where the system's loader knew it, or a path. */
   readonly path?: string | undefined;
   /** The loader's own message where it does not load. */
   readonly problem?: string | undefined;

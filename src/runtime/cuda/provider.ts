@@ -1,6 +1,6 @@
 import { UserError } from '../../util/errors.js';
 import type { OnnxRuntimeApi, Pointer } from '../api.js';
-import type { Provider } from '../device.js';
+import { noFallback, type Provider } from '../provider.js';
 import { explainCudaError } from './errors.js';
 import { checkCudaLibraries } from './libraries.js';
 
@@ -12,12 +12,6 @@ export interface CudaOptions {
   readonly memoryLimit?: number | undefined;
   /** Whether float32 products may round their factors to TF32's 10 bits of mantissa. */
   readonly tf32?: boolean | undefined;
-  /**
-   * Captures a session's kernels in the first runs and replays them as one launch. Safe where every node is on the
-   * card and every run has the same binding, its tensors in the card's memory: what is replayed are addresses. So not
-   * for a session with several bindings, as the optimizer has chunk by chunk, nor over host tensors.
-   */
-  readonly cudaGraph?: boolean | undefined;
 }
 
 /** `cuda` or `cuda:N`: the card's number; undefined for another device. */
@@ -33,7 +27,7 @@ export function parseCudaDevice(device: string): number | undefined {
  * Source: onnxruntime.ai, "CUDA Execution Provider", Configuration Options.
  */
 export function cudaProviderOptions(options: CudaOptions): Record<string, string> {
-  const { deviceId, memoryLimit, tf32 = false, cudaGraph = false } = options;
+  const { deviceId, memoryLimit, tf32 = false } = options;
   return {
     device_id: String(deviceId),
     ...(memoryLimit !== undefined && { gpu_mem_limit: String(Math.floor(memoryLimit)) }),
@@ -44,10 +38,9 @@ export function cudaProviderOptions(options: CudaOptions): Record<string, string
     // copies on a stream of their own race with kernels: microsoft/onnxruntime#4829
     do_copy_in_default_stream: '1',
     // on by default since Ampere: float32 would not mean float32
-    use_tf32: flag(tf32),
+    use_tf32: tf32 ? '1' : '0',
     // sums of a fused SkipLayerNormalization in float32 whatever its inputs are
     enable_skip_layer_norm_strict_mode: '1',
-    enable_cuda_graph: flag(cudaGraph),
   };
 }
 
@@ -59,8 +52,7 @@ export function cudaProvider(options: CudaOptions): Provider {
   return {
     append: (api, sessionOptions) => {
       checkCudaLibraries(api.libraryPath);
-      // nodes without a kernel for the card would run on the CPU, with a copy of all that they read and write
-      api.call('AddSessionConfigEntry', sessionOptions, 'session.disable_cpu_ep_fallback', '1');
+      noFallback(api, sessionOptions);
       withCudaOptions(api, options, (handle) =>
         api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', sessionOptions, handle),
       );
@@ -85,8 +77,4 @@ export function withCudaOptions<T>(
   } finally {
     api.release('ReleaseCUDAProviderOptions', handle);
   }
-}
-
-function flag(value: boolean): string {
-  return value ? '1' : '0';
 }

@@ -1,10 +1,10 @@
-/** `node try-cuda-driver.js`: prints what `queryCudaDriver` returns, as JSON. */
+/** `node try-driver.js`: prints what `queryCudaDriver` returns, as JSON. */
 import type { LibraryHandle } from 'koffi';
 import { keepLibrary, loaderMessage } from '../library.js';
 import type { CudaCard, CudaDriver } from './driver.js';
 import { driverFile, driverPlaces } from './libraries.js';
 
-/** Of enum CUdevice_attribute. */
+/** Values of enum CUdevice_attribute (cuda.h). */
 const computeCapabilityMajor = 75;
 const computeCapabilityMinor = 76;
 
@@ -28,7 +28,7 @@ function openDriver(): LibraryHandle {
   }
 }
 
-/** Through the driver's API (cuda.h). Every function returns a CUresult, 0 for success. */
+/** Asks through the driver's API (cuda.h), where every function returns a CUresult, 0 for success. */
 function ask(): CudaDriver {
   const library = openDriver();
   const call = (prototype: string, ...args: unknown[]): void => {

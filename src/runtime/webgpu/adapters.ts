@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compiledFile } from '../../util/compiled.js';
 
 /** What WebGPU may run on. */
 export interface Adapter {
@@ -12,9 +13,7 @@ export interface Adapter {
  * option to choose; the loader is asked in a process of its own, for a broken driver may end it.
  */
 export function vulkanAdapters(): readonly Adapter[] | { readonly problem: string } {
-  const script = fileURLToPath(
-    new URL('../../../dist/runtime/webgpu/list-vulkan-adapters.js', import.meta.url),
-  );
+  const script = fileURLToPath(compiledFile('runtime/webgpu/list-vulkan-adapters.js'));
   const { status, signal, stdout, error } = spawnSync(process.execPath, [script], {
     encoding: 'utf8',
     timeout: 60_000,

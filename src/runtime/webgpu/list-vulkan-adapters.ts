@@ -3,10 +3,10 @@ import koffi from 'koffi';
 import { messageOf } from '../../util/errors.js';
 import type { Adapter } from './adapters.js';
 
-/** VkPhysicalDeviceType */
+/** Adapter kinds by VkPhysicalDeviceType. */
 const kinds: readonly Adapter['kind'][] = ['other', 'integrated', 'discrete', 'virtual', 'software'];
 
-/** Of vulkan_core.h: VkInstanceCreateInfo, of which all but the type may be zero, and VkPhysicalDeviceProperties. */
+/** Layouts in vulkan_core.h: VkInstanceCreateInfo, where all but the type may be zero, and VkPhysicalDeviceProperties. */
 const createInfoBytes = 64;
 const createInfoType = 1;
 const propertiesBytes = 1024;

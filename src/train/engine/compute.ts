@@ -1,19 +1,16 @@
 import type { GraphPrecision, KernelPrecision } from '../../compiler/lowering/precision.js';
 import type { Device } from '../../runtime/device.js';
-import { productPrecisions } from '../../runtime/device-precisions.js';
+import { type Precision, productPrecisions } from '../../runtime/device-precisions.js';
 import { findKernels, type Kernels } from '../../runtime/kernels.js';
 import { UserError } from '../../util/errors.js';
-
-export const precisions = ['auto', ...productPrecisions] as const;
-export type Precision = (typeof precisions)[number];
 
 /** What a step is computed by. */
 export interface Compute {
   /** The custom operators, where they are used. */
   readonly kernels?: Kernels | undefined;
-  /** Of the kernels' products; without kernels the precision is the graph's. */
+  /** Precision of the kernels' products; without kernels the graph's counts. */
   readonly kernelPrecision?: KernelPrecision | undefined;
-  /** Of the training graph in ONNX's own operators; float32 where not given. */
+  /** Precision of the training graph in ONNX's own operators; float32 where not given. */
   readonly graphPrecision?: GraphPrecision | undefined;
   /** Whether CUDA may round the factors of float32 products to TensorFloat-32: its provider's `use_tf32`. */
   readonly tf32: boolean;
@@ -67,7 +64,7 @@ export function decideCompute(
   }
 }
 
-/** In bfloat16 where asked for, or where `auto` finds a processor that is fast at it. */
+/** Takes bfloat16 where asked for, or where `auto` finds a processor that is fast at it. */
 function byKernels(wanted: 'auto' | 'fp32' | 'bf16', kernels: Kernels): Compute {
   const kernelPrecision = wanted === 'auto' ? (kernels.hasFastBfloat16 ? 'bf16' : 'fp32') : wanted;
   const products = kernelPrecision === 'bf16' ? 'bfloat16 products, float32 sums' : 'float32';

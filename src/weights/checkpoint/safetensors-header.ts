@@ -12,7 +12,7 @@ export interface TensorEntry {
 }
 
 export interface Header {
-  /** In the order of their bytes. */
+  /** Tensors in the order of their bytes. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: Readonly<Record<string, string>>;
 }

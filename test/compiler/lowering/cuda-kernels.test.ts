@@ -9,7 +9,7 @@ import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
 import type { ModelConfig } from '../../../src/model/config.js';
 import { adamWGraph } from '../../../src/model/optim/adamw.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
-import { cudaDevice } from '../../../src/runtime/device.js';
+import { cudaDevice } from '../../../src/runtime/cuda/device.js';
 import { evalGraph, trainingGraph } from '../../support/mae-graphs.js';
 
 const kernels = JSON.parse(

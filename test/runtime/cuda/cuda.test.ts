@@ -53,17 +53,13 @@ test('options are strings', () => {
       "cudnn_conv_algo_search": "HEURISTIC",
       "device_id": "1",
       "do_copy_in_default_stream": "1",
-      "enable_cuda_graph": "0",
       "enable_skip_layer_norm_strict_mode": "1",
       "use_tf32": "0",
     }
   `);
-  expect(
-    cudaProviderOptions({ deviceId: 0, memoryLimit: 1.5 * 2 ** 30 + 0.5, tf32: true, cudaGraph: true }),
-  ).toMatchObject({
+  expect(cudaProviderOptions({ deviceId: 0, memoryLimit: 1.5 * 2 ** 30 + 0.5, tf32: true })).toMatchObject({
     gpu_mem_limit: '1610612736',
     use_tf32: '1',
-    enable_cuda_graph: '1',
   });
 });
 

@@ -1,8 +1,11 @@
 /** What each device computes in, or says that it cannot: the whole table. */
 import { describe, expect, test } from 'vitest';
-import { cpuDevice, cudaDevice, type Device, webgpuDevice } from '../../../src/runtime/device.js';
+import { cudaDevice } from '../../../src/runtime/cuda/device.js';
+import { cpuDevice, type Device } from '../../../src/runtime/device.js';
+import type { Precision } from '../../../src/runtime/device-precisions.js';
 import type { Kernels } from '../../../src/runtime/kernels.js';
-import { type Compute, decideCompute, type Precision } from '../../../src/train/engine/compute.js';
+import { webgpuDevice } from '../../../src/runtime/webgpu/device.js';
+import { type Compute, decideCompute } from '../../../src/train/engine/compute.js';
 import { UserError } from '../../../src/util/errors.js';
 
 const none = { reason: 'none at /nowhere' };
