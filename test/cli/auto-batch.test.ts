@@ -1,7 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Artifacts } from '../../src/artifact/build.js';
 import { divideBatch, divisorsDescending, largestBatch } from '../../src/jobs/auto-batch.js';
 import { checkMemory, estimateMemory, explainOutOfMemory } from '../../src/jobs/memory-estimate.js';
@@ -12,12 +11,12 @@ import { webgpuDevice } from '../../src/runtime/webgpu/device.js';
 import { type PretrainOptions, pretrainDefaults } from '../../src/train/options.js';
 import { UserError } from '../../src/util/errors.js';
 import { maeError, maeOk } from '../support/cli.js';
-import { type FlagValues, pretrainArgs, readLog, writeImages, writeModel } from '../support/cli-files.js';
+import { readLog } from '../support/cli-files.js';
 import { buildArtifacts } from '../support/mae-graphs.js';
 import { smallModel } from '../support/small-model.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'mae-auto-batch-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const { folder, args } = await trainingFiles(16);
 
 const built = new Map<number, Artifacts>();
 function build(batchSize: number): Artifacts {
@@ -135,21 +134,14 @@ describe('mae pretrain --auto-batch', () => {
   };
 
   test('a run that goes on keeps its division, and another effective batch is another run', async () => {
-    const images = join(folder, 'images');
-    await writeImages(images, 16);
-    const args = (values: FlagValues) =>
-      pretrainArgs({ 'data-path': images, 'output-dir': run, model: writeModel(folder), ...values });
-    await maeOk(args({ 'batch-size': 2, 'accum-iter': 4, 'max-steps': 1 }));
-    await maeOk(args({ 'batch-size': 8, 'auto-batch': true, 'max-steps': 2 }));
+    await maeOk(args(run, { 'batch-size': 2, 'accum-iter': 4, 'max-steps': 1 }));
+    await maeOk(args(run, { 'batch-size': 8, 'auto-batch': true, 'max-steps': 2 }));
     expect(recorded()).toEqual([2, 4, true]);
     expect(readLog(run, 'train').map(({ step }) => step)).toEqual([1, 2]);
-    const message = await maeError(args({ 'batch-size': 16, 'auto-batch': true, 'max-steps': 3 }));
+    const message = await maeError(args(run, { 'batch-size': 16, 'auto-batch': true, 'max-steps': 3 }));
     expect(message).toMatch(/holds a different run \(.*batch-size 2 there, 16 here/);
 
-    const { stdout } = await maeOk([
-      ...args({ 'output-dir': join(folder, 'none'), 'auto-batch': true }),
-      '--dry-run',
-    ]);
+    const { stdout } = await maeOk(args(join(folder, 'none'), { 'auto-batch': true, 'dry-run': true }));
     expect(stdout).toMatch(/^batch +8 = 8 × 1 /m);
     expect(stdout).toMatch(/^available +[\d.]+ GiB of [\d.]+ GiB free, this machine$/m);
   });

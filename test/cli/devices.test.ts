@@ -1,32 +1,18 @@
 /** `--device`: what starts, what does not, and runs that go from one device to another. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import '../support/allclose.js';
 import { maeError, maeOk } from '../support/cli.js';
-import {
-  type FlagValues,
-  fileFolder,
-  latestFolder,
-  pretrainArgs,
-  readLog,
-  readTensorFile,
-  writeImages,
-  writeModel,
-} from '../support/cli-files.js';
+import { type FlagValues, latestFolder, readLog, readTensorFile } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 import { webgpuProblem } from '../support/webgpu.js';
 
-const folder = fileFolder();
-const images = join(folder, 'images');
-const model = writeModel(folder);
-let picture: string;
-beforeAll(async () => {
-  [picture] = (await writeImages(images, 16)) as [string];
-});
-
+const files = await trainingFiles(16);
+const { folder, images, model } = files;
+const [picture] = files.pictures;
 const run = (name: string): string => join(folder, name);
-const args = (name: string, more: FlagValues) =>
-  pretrainArgs({ 'data-path': images, model, 'output-dir': run(name), ...more });
+const args = (name: string, more: FlagValues) => files.args(run(name), more);
 const losses = (name: string) => readLog(run(name), 'train').map(({ loss }) => loss as number);
 const devices = (name: string) => readLog(run(name), 'start').map(({ device }) => device);
 const isSwiftShader = process.env['VK_DRIVER_FILES']?.includes('swiftshader') ?? false;

@@ -14,7 +14,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { mae, maeError, maeOk, maeOneLine, maeScript } from '../support/cli.js';
 import {
   type FlagValues,
-  fileFolder,
   filesOf,
   flags,
   latestFolder,
@@ -23,20 +22,16 @@ import {
   readTensorFile,
   savedSteps,
   tinyModel,
-  writeImages,
-  writeModel,
   writeTensorFile,
 } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
-const images = join(folder, 'images');
-const model = writeModel(folder);
+const { folder, images, model, pictures } = await trainingFiles(24);
+const [picture] = pictures;
 const run = join(folder, 'run');
 const options = { 'data-path': images, model, 'output-dir': join(folder, 'new-run') };
-let picture: string;
 
 beforeAll(async () => {
-  [picture] = (await writeImages(images, 24)) as [string];
   await maeOk(pretrainArgs({ ...options, 'output-dir': run }));
   mkdirSync(join(folder, 'empty'));
   mkdirSync(join(folder, 'texts'));

@@ -5,28 +5,18 @@ import ort from 'onnxruntime-node';
 import { beforeAll, describe, expect, test } from 'vitest';
 import '../support/allclose.js';
 import { maeOk } from '../support/cli.js';
-import {
-  fileFolder,
-  pretrainArgs,
-  readTensorFile,
-  type TensorFile,
-  tinyModel,
-  writeImages,
-  writeModel,
-} from '../support/cli-files.js';
+import { readTensorFile, type TensorFile, tinyModel } from '../support/cli-files.js';
 import { randomNormal } from '../support/random.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
+const { folder, args } = await trainingFiles(16);
 const run = join(folder, 'run');
 const { inputSize: side, embedDim: width } = tinyModel;
 const tokens = 1 + (side / tinyModel.patchSize) ** 2;
 let saved: TensorFile;
 
 beforeAll(async () => {
-  const images = join(folder, 'images');
-  await writeImages(images, 16);
-  const options = { 'data-path': images, model: writeModel(folder), 'output-dir': run, lr: 0.01 };
-  await maeOk(pretrainArgs({ ...options, 'max-steps': 5, 'save-every': 100 }));
+  await maeOk(args(run, { lr: 0.01, 'max-steps': 5, 'save-every': 100 }));
   saved = readTensorFile(join(run, 'checkpoints/step-5/model.safetensors'));
 });
 

@@ -6,17 +6,14 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import '../support/allclose.js';
 import { mae, maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
-  fileFolder,
   filesOf,
   latestFolder,
-  pretrainArgs,
   readLog,
   readTensorFile,
   type TensorFile,
   tinyModel,
-  writeImages,
-  writeModel,
 } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 import {
   digest,
   readPthDigests,
@@ -24,16 +21,12 @@ import {
   weightsPath,
 } from '../weights/foreign/weight-goldens.js';
 
-const folder = fileFolder();
-const images = join(folder, 'images');
+const { folder, images, args } = await trainingFiles(16);
 const run = join(folder, 'run');
-let model: string;
 let saved: TensorFile;
 
 beforeAll(async () => {
-  await writeImages(images, 16);
-  model = writeModel(folder);
-  await maeOk(pretrainArgs({ 'data-path': images, model, 'output-dir': run, 'max-steps': 3 }));
+  await maeOk(args(run, { 'max-steps': 3 }));
   saved = readTensorFile(join(latestFolder(run), 'model.safetensors'));
 });
 
@@ -69,8 +62,8 @@ describe.each(['hf', 'mae'])('to %s and back', (format) => {
 test('a folder of the published names is a --model and an --init', async () => {
   const folderOfIt = await exported(run, 'mae', 'mae-init');
   const output = join(folder, 'run-again');
-  const given = { model: join(folderOfIt, 'config.json'), init: folderOfIt, 'output-dir': output };
-  await maeOk(pretrainArgs({ 'data-path': images, 'max-steps': 1, ...given }));
+  const given = { model: join(folderOfIt, 'config.json'), init: folderOfIt };
+  await maeOk(args(output, { 'max-steps': 1, ...given }));
   const losses = readLog(output, 'train').map(({ loss }) => loss as number);
   const fresh = readLog(run, 'train')[0]!['loss'] as number;
   expect(losses[0]).not.toBe(fresh);
@@ -189,20 +182,18 @@ describe('pretrain --init', () => {
       numHeads: 1,
     };
     writeFileSync(join(folder, 'wide.json'), JSON.stringify(config));
-    const args = (output: string, seed: number) =>
-      pretrainArgs({
-        'data-path': images,
+    const begun = (output: string, seed: number) =>
+      args(join(folder, output), {
         model: join(folder, 'wide.json'),
         init: weightsPath('encoder-half.pth'),
-        'output-dir': join(folder, output),
         'max-steps': 1,
         'warmup-epochs': 1,
         seed,
       });
     // the first step of a warm-up has a rate of 0: what is saved is what it began with
-    const { stderr } = await maeOk(args('init-0', 0));
+    const { stderr } = await maeOk(begun('init-0', 0));
     expect(stderr).toMatch(/encoder-half\.pth has no decoder: it starts fresh, from --seed\n/);
-    await maeOk(args('init-1', 1));
+    await maeOk(begun('init-1', 1));
     const { encoder } = readPthDigests();
     const [first, other] = ['init-0', 'init-1'].map((name) => tensorsIn(latestFolder(join(folder, name))));
     for (const [name, expected] of Object.entries(encoder))
@@ -212,8 +203,7 @@ describe('pretrain --init', () => {
 
   test('of another input size computes the position tables', async () => {
     const output = join(folder, 'init-larger');
-    const given = { model, init: run, 'output-dir': output, 'input-size': 24, 'max-steps': 1 };
-    const { stderr } = await maeOk(pretrainArgs({ 'data-path': images, ...given }));
+    const { stderr } = await maeOk(args(output, { init: run, 'input-size': 24, 'max-steps': 1 }));
     expect(stderr).toMatch(
       /pos_embed and decoder_pos_embed of .* are of another input size: those of 6 × 6 patches/,
     );

@@ -5,26 +5,15 @@ import sharp from 'sharp';
 import { beforeAll, expect, test } from 'vitest';
 import { sinCosPositions } from '../../src/model/positions.js';
 import { maeOk, maeOneLine } from '../support/cli.js';
-import {
-  fileFolder,
-  latestFolder,
-  pretrainArgs,
-  readLog,
-  readTensorFile,
-  tinyModel,
-  writeImages,
-  writeModel,
-} from '../support/cli-files.js';
+import { latestFolder, readLog, readTensorFile, tinyModel } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
+const { folder, images, pictures, args } = await trainingFiles(16);
+const [picture] = pictures;
 const run = join(folder, 'run');
-let picture: string;
 
 beforeAll(async () => {
-  const images = join(folder, 'images');
-  [picture] = (await writeImages(images, 16)) as [string];
-  const options = { 'data-path': images, 'val-path': images, model: writeModel(folder), 'output-dir': run };
-  await maeOk(pretrainArgs({ ...options, 'input-size': '8x24', epochs: 1 }));
+  await maeOk(args(run, { 'val-path': images, 'input-size': '8x24', epochs: 1 }));
 });
 
 const exported = async (name: string, ...flags: string[]): Promise<ort.InferenceSession> => {

@@ -1,34 +1,19 @@
 /** `--precision fp16` on the CPU, where it is for checks like these, and steps without a finite loss or gradient. */
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
-  type FlagValues,
-  fileFolder,
   filesOf,
   latestFolder,
-  pretrainArgs,
   readLog,
   readTensorFile,
   savedSteps,
-  writeImages,
-  writeModel,
   writeTensorFile,
 } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
-const images = join(folder, 'images');
-const model = writeModel(folder);
-let paths: string[];
-beforeAll(async () => {
-  paths = await writeImages(images, 24);
-});
-
-let runs = 0;
-const newRun = () => join(folder, `run-${++runs}`);
-const args = (run: string, values: FlagValues) =>
-  pretrainArgs({ 'data-path': images, model, 'output-dir': run, ...values });
+const { folder, model, pictures, newRun, args } = await trainingFiles(24);
 const half = { precision: 'fp16' };
 const losses = (run: string) => readLog(run, 'train').map(({ loss }) => loss as number);
 const statePath = (run: string) => join(latestFolder(run), 'state.json');
@@ -152,7 +137,7 @@ describe('steps that give no number', () => {
         .split('\n'),
     );
     expect(named.map((list) => list.length)).toEqual([8, 8, 8]);
-    expect(named.flat().sort()).toEqual([...paths].sort());
+    expect(named.flat().sort()).toEqual([...pictures].sort());
     expect(readLog(run, 'skipped_step')).toMatchObject(
       [1, 2, 3].map((step) => ({
         step,

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { cacheFolder, maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
-  fileFolder,
   filesOf,
   latestFolder,
   pretrainArgs,
@@ -14,23 +13,17 @@ import {
   writeImages,
   writeModel,
 } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
-const images = join(folder, 'images');
-const model = writeModel(folder);
+const { folder, images, model, newRun } = await trainingFiles(26);
 const run = join(folder, 'run');
 /** Of the run that several tests look at. */
 const options = { 'data-path': images, 'val-path': images, model };
 let stderr: string;
 
 beforeAll(async () => {
-  await writeImages(images, 26);
   ({ stderr } = await maeOk(pretrainArgs({ ...options, 'output-dir': run })));
 });
-
-/** A run directory of a test's own. */
-let runs = 0;
-const newRun = () => join(folder, `run-${++runs}`);
 
 describe('a run', () => {
   test('writes its directory', () => {
@@ -373,8 +366,9 @@ test('the index of a folder is kept in the cache, and a new file in it is seen',
 });
 
 describe('--config', () => {
+  let configs = 0;
   const write = (value: unknown): string => {
-    const path = join(folder, `config-${++runs}.json`);
+    const path = join(folder, `config-${++configs}.json`);
     writeFileSync(path, typeof value === 'string' ? value : JSON.stringify(value));
     return path;
   };

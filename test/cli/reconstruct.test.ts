@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { maeOk } from '../support/cli.js';
-import { fileFolder, pretrainArgs, tinyModel, writeImages, writeModel } from '../support/cli-files.js';
+import { tinyModel } from '../support/cli-files.js';
 import { randomBytes } from '../support/random.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
+const { folder, args } = await trainingFiles(16);
 const [side, patch] = [tinyModel.inputSize, tinyModel.patchSize];
 const across = side / patch;
 /** Models by their loss. */
@@ -16,11 +17,8 @@ const noise = randomBytes(5, side * side * 3);
 const picture = join(folder, 'noise.png');
 
 beforeAll(async () => {
-  const images = join(folder, 'images');
-  await writeImages(images, 16);
-  const options = { 'data-path': images, model: writeModel(folder), 'max-steps': 4 };
-  await maeOk(pretrainArgs({ ...options, 'output-dir': runs['norm-pix'] }));
-  await maeOk(pretrainArgs({ ...options, 'output-dir': runs.pixels, 'no-norm-pix-loss': true }));
+  await maeOk(args(runs['norm-pix'], { 'max-steps': 4 }));
+  await maeOk(args(runs.pixels, { 'max-steps': 4, 'no-norm-pix-loss': true }));
   await raw(noise, side, side).png().toFile(picture);
 });
 

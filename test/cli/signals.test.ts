@@ -1,32 +1,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { maeOk, maeOneLine, startMae } from '../support/cli.js';
-import {
-  fileFolder,
-  filesOf,
-  latestFolder,
-  pretrainArgs,
-  readLog,
-  savedSteps,
-  writeImages,
-  writeModel,
-} from '../support/cli-files.js';
+import { filesOf, latestFolder, pretrainArgs, readLog, savedSteps } from '../support/cli-files.js';
+import { trainingFiles } from '../support/training-files.js';
 
-const folder = fileFolder();
-const images = join(folder, 'images');
+const { folder, images, model } = await trainingFiles(24);
 /** Longer than any test waits, saved by nothing but a signal. */
 const endless = {
   'data-path': images,
-  model: writeModel(folder),
+  model,
   'batch-size': 2, // 12 steps an epoch: a signal comes inside one, but for a rare chance
   epochs: 1_000_000,
   'save-every': 1_000_000,
 };
-
-beforeAll(async () => {
-  await writeImages(images, 24);
-});
 
 test.each([
   ['SIGINT', 130],
