@@ -27,7 +27,7 @@ export interface ReconstructOptions {
   readonly inputSize?: ModelConfig['inputSize'] | undefined;
   /** Share of patches removed; as in training where not given. */
   readonly maskRatio?: number | undefined;
-  /** Of the masks. */
+  /** Seed of the masks. */
   readonly seed: number;
   readonly fit: Fit;
   /** Threads of ONNX Runtime; 0 stands for one a core. */

@@ -10,7 +10,7 @@ export interface WeightSource {
   /** Names the file in errors. */
   readonly path: string;
   readonly tensors: ReadonlyMap<string, SourceTensor>;
-  /** Of a safetensors header; of the options that a training checkpoint in .pth keeps. */
+  /** What a safetensors header says beside the tensors, or the options that a training checkpoint in .pth keeps. */
   readonly metadata: Readonly<Record<string, string>>;
   /** Reads one tensor; UserError where its type has no place in float32. */
   readFloat32(name: string): Promise<Float32Array>;
