@@ -9,12 +9,12 @@ import { TrainLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { Prepared, PrepareOptions } from '../jobs/prepare.js';
 import { Runtime } from '../runtime/runtime.js';
-import { emptyBatch, type HostBatch } from '../train/engine/batch-tensors.js';
+import type { HostBatch } from '../train/engine/batch-tensors.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { Trainer } from '../train/engine/trainer.js';
-import { RandomStream } from '../util/random.js';
 import { matmulFlops } from './flops.js';
 import { gemmPeak } from './gemm-peak.js';
+import { noiseBatch } from './noise-batch.js';
 import { type OperatorTime, readProfile } from './profile.js';
 import { median } from './statistics.js';
 
@@ -182,21 +182,4 @@ async function profileSteps(
     trainingOperators: readProfile(`${prefix}-1_`, steps),
     optimizerOperators: readProfile(`${prefix}-2_`, steps),
   };
-}
-
-/** Images of noise and random permutations: what they show does not change what a step costs. */
-export function noiseBatch({ inputs }: Manifest): HostBatch {
-  const random = new RandomStream(0, 'sample');
-  const batch = emptyBatch(inputs);
-  for (const { name, shape, content } of inputs) {
-    const numbers = batch[name]!;
-    if (content === 'pixels') for (let i = 0; i < numbers.length; i++) numbers[i] = random.int(256);
-    if (content !== 'permutation') continue;
-    const [rows, length] = shape as [number, number];
-    for (let row = 0; row < rows; row++) {
-      const ids = random.permutation(length);
-      (numbers as BigInt64Array).set(BigInt64Array.from(ids, BigInt), row * length);
-    }
-  }
-  return batch;
 }

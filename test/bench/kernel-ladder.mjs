@@ -11,17 +11,22 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildArtifacts } from '../../dist/artifact/build.js';
 import { trainingGraph } from '../../dist/artifact/graphs.js';
-import { optimizerModelFile, trainingModelFile } from '../../dist/artifact/manifest.js';
+import {
+  gradientNormModelFile,
+  optimizerModelFile,
+  trainingModelFile,
+} from '../../dist/artifact/manifest.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
+import { noiseBatch } from '../../dist/bench/noise-batch.js';
 import { expandDefinitions } from '../../dist/compiler/lowering/expand.js';
 import { fuseForKernels } from '../../dist/compiler/lowering/fuse.js';
 import { encodeModel } from '../../dist/compiler/onnx/encode.js';
+import { maeTask } from '../../dist/model/mae.js';
 import { loadModelConfig } from '../../dist/model/presets.js';
 import { findKernels } from '../../dist/runtime/kernels.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 import { ModelState } from '../../dist/train/engine/model-state.js';
 import { Trainer } from '../../dist/train/engine/trainer.js';
-import { RandomStream } from '../../dist/util/random.js';
 
 const { values } = parseArgs({
   options: {
@@ -46,21 +51,24 @@ const families = {
   AdamW: ['AdamW'],
 };
 
-const options = { batchSize, maskRatio: 0.75, normPixLoss: true, accumulate: false };
-const { height, width } = { height: config.inputSize, width: config.inputSize };
+const task = maeTask(config, { maskRatio: 0.75, normPixLoss: true });
+const options = { batchSize, accumulate: false };
 
 /** Median seconds of forward and backward, and of the optimizer. */
 async function measure(name, ops) {
-  const portable = buildArtifacts(config, options);
+  const portable = buildArtifacts(task, options);
   const withAdamW = ops.includes('AdamW')
-    ? buildArtifacts(config, { ...options, kernelPrecision: 'fp32' })
+    ? buildArtifacts(task, { ...options, kernelPrecision: 'fp32' })
     : portable;
-  const { kept, patches } = portable.manifest;
-  const graph = trainingGraph(config, batchSize, { kept, normPixLoss: true, accumulate: false });
+  const withNorm = ops.includes('SumOfSquares')
+    ? buildArtifacts(task, { ...options, kernelPrecision: 'fp32' })
+    : portable;
+  const graph = trainingGraph(task, options);
   const fused = ops.length === 0 ? graph : fuseForKernels(graph, { bfloat16: name.endsWith('bfloat16') });
   const files = new Map(portable.files)
     .set(trainingModelFile, encodeModel(expandDefinitions(fused, new Set(ops))))
-    .set(optimizerModelFile, withAdamW.files.get(optimizerModelFile));
+    .set(optimizerModelFile, withAdamW.files.get(optimizerModelFile))
+    .set(gradientNormModelFile, withNorm.files.get(gradientNormModelFile));
   const folder = mkdtempSync(join(tmpdir(), 'mae-ladder-'));
   const runtime = new Runtime({ kernelsPath: kernels.path });
   try {
@@ -68,14 +76,12 @@ async function measure(name, ops) {
     const state = new ModelState(withAdamW.manifest);
     state.initialize(0);
     const trainer = new Trainer(runtime, folder, state);
-    const random = new RandomStream(0, 'sample');
-    const images = Uint8Array.from({ length: batchSize * height * width * 3 }, () => random.int(256));
-    const ids = Array.from({ length: batchSize }, () => [...random.permutation(patches)]).flat();
-    const idsShuffle = BigInt64Array.from(ids, BigInt);
+    const batch = noiseBatch(withAdamW.manifest);
     const seconds = [];
     for (let step = 1; step <= Number(values.steps) + 1; step++) {
       const start = performance.now();
-      await trainer.forwardBackward({ images, idsShuffle }, 0, 1);
+      await trainer.forwardBackward(batch, 0, 1);
+      await trainer.reduce(0);
       const middle = performance.now();
       await trainer.update(step, { learningRate: 1e-4, weightDecay: 0.05 });
       if (step > 1) seconds.push([(middle - start) / 1000, (performance.now() - middle) / 1000]);

@@ -13,12 +13,12 @@ for (const [index, spec] of maeParameters(model).entries()) {
   const { name, shape } = spec;
   const size = sizeOf(shape);
   const data = new Float32Array(size).fill(Number.NaN);
-  initialize(data, spec, model, seed, index);
+  initialize(data, spec, seed, index);
   tensors.set(name, { shape, data });
   if (!repeated.includes(name)) continue;
   const rows = new Float32Array(seeds * size).fill(Number.NaN);
   for (let i = 0; i < seeds; i++) {
-    initialize(rows.subarray(i * size, (i + 1) * size), spec, model, seed + 1 + i, index);
+    initialize(rows.subarray(i * size, (i + 1) * size), spec, seed + 1 + i, index);
   }
   tensors.set(`repeated.${name}`, { shape: [seeds, size], data: rows });
 }

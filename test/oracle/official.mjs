@@ -16,6 +16,7 @@ import { buildArtifacts } from '../../dist/artifact/build.js';
 import { evalModelFile } from '../../dist/artifact/manifest.js';
 import { buildOnnxRuntimeTraining } from '../../dist/artifact/onnxruntime-training/build.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
+import { maeTask } from '../../dist/model/mae.js';
 import { learningRate } from '../../dist/model/optim/schedule.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
 import { ModelState, sliceOf } from '../../dist/train/engine/model-state.js';
@@ -24,10 +25,10 @@ import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.m
 
 const job = readJob();
 const { model, batchSize, accumIter, maskRatio, normPixLoss, seed, steps } = job;
-const options = { batchSize, maskRatio, normPixLoss };
 const results = new Map();
 
-const artifacts = buildArtifacts(model, { ...options, accumulate: accumIter > 1 });
+const task = maeTask(model, { maskRatio, normPixLoss });
+const artifacts = buildArtifacts(task, { batchSize, accumulate: accumIter > 1 });
 const { manifest } = artifacts;
 const state = new ModelState(manifest);
 const parameters = () =>
@@ -56,9 +57,10 @@ try {
     for (let i = 0; i < accumIter; i++) {
       const { images, idsShuffle } = microBatch(step, i);
       losses.push(
-        await trainer.forwardBackward({ images: images.data, idsShuffle: idsShuffle.data }, i, accumIter),
+        await trainer.forwardBackward({ images: images.data, ids_shuffle: idsShuffle.data }, i, accumIter),
       );
     }
+    await trainer.reduce(0);
     await trainer.update(step + 1, { learningRate: rates[step], weightDecay: 0 });
   }
   trainer.release();
@@ -77,7 +79,7 @@ const evaluation = await runOnce(
   new Map([
     ['loss', []],
     ['image_loss', [batchSize]],
-    ['pred', [batchSize, manifest.patches, 3 * model.patchSize ** 2]],
+    ['pred', [batchSize, manifest.options.patches, 3 * model.patchSize ** 2]],
   ]),
 );
 session.release();
@@ -85,5 +87,5 @@ runtime.release();
 for (const [name, value] of [...evaluation, ...parameters()]) results.set(name, value);
 await writeTensors(job.output, results);
 
-const external = buildOnnxRuntimeTraining(model, { ...options, accumIter, weightDecay: 0, seed }, 0);
+const external = buildOnnxRuntimeTraining(task, { batchSize, accumIter, weightDecay: 0, seed }, 0);
 writeArtifacts({ files: external }, job.external);

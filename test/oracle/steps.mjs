@@ -13,12 +13,17 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildArtifacts } from '../../dist/artifact/build.js';
-import { evalModelFile, trainingModelFile } from '../../dist/artifact/manifest.js';
+import { declareBatch, declareParameters } from '../../dist/artifact/graphs.js';
+import {
+  evalModelFile,
+  gradientNormModelFile,
+  gradientsDoneName,
+  trainingModelFile,
+} from '../../dist/artifact/manifest.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
-import { input } from '../../dist/compiler/graph/graph.js';
 import { expandDefinitions } from '../../dist/compiler/lowering/expand.js';
 import { encodeModel } from '../../dist/compiler/onnx/encode.js';
-import { maeInputs, maeLoss } from '../../dist/model/mae.js';
+import { maeTask } from '../../dist/model/mae.js';
 import { learningRate } from '../../dist/model/optim/schedule.js';
 import { cpuDevice } from '../../dist/runtime/device.js';
 import { Runtime } from '../../dist/runtime/runtime.js';
@@ -32,7 +37,8 @@ const { model, batchSize, accumIter, maskRatio, normPixLoss } = job;
 const compute = chooseCompute({ precision: 'fp32', kernels: job.kernels === true }, cpuDevice);
 const { kernelPrecision } = compute;
 const accumulate = accumIter > 1;
-const artifacts = buildArtifacts(model, { batchSize, maskRatio, normPixLoss, accumulate, kernelPrecision });
+const task = maeTask(model, { maskRatio, normPixLoss });
+const artifacts = buildArtifacts(task, { batchSize, accumulate, kernelPrecision });
 const { manifest } = artifacts;
 const trained = manifest.parameters.filter(({ group }) => group !== 'fixed');
 
@@ -55,7 +61,7 @@ const results = new Map();
 async function gradients(batch) {
   const session = runtime.createSession(artifacts.files.get(trainingModelFile));
   const gradientShapes = trained.map(({ name, shape }) => [`${name}_grad`, shape]);
-  const outputs = new Map([['loss', []], ['gradient_norm', []], ...gradientShapes]);
+  const outputs = new Map([['loss', []], [gradientsDoneName, []], ...gradientShapes]);
   let sums = new Map(
     gradientShapes.map(([name, shape]) => [
       name,
@@ -73,10 +79,15 @@ async function gradients(batch) {
     if (accumIter > 1) for (const [name, sum] of sums) inputs.set(`${name}.accumulation.buffer`, sum);
     const run = await runOnce(runtime, session, inputs, outputs);
     loss += run.get('loss').data[0] / accumIter;
-    results.set('gradient_norm', run.get('gradient_norm'));
     sums = new Map(gradientShapes.map(([name]) => [name, run.get(name)]));
   }
   session.release();
+  const norm = runtime.createSession(artifacts.files.get(gradientNormModelFile));
+  results.set(
+    'gradient_norm',
+    (await runOnce(runtime, norm, sums, new Map([['gradient_norm', []]]))).get('gradient_norm'),
+  );
+  norm.release();
   results.set('loss', { shape: [], data: Float64Array.of(loss) });
   for (const [name, sum] of sums) results.set(name, sum);
 }
@@ -88,7 +99,7 @@ async function predictions(batch) {
   const outputs = new Map([
     ['loss', []],
     ['image_loss', [batchSize]],
-    ['pred', [batchSize, manifest.patches, patchNumbers]],
+    ['pred', [batchSize, manifest.options.patches, patchNumbers]],
   ]);
   for (const [i, { images, idsShuffle }] of batch.entries()) {
     const inputs = new Map([['images', images], ['ids_shuffle', idsShuffle], ...weights]);
@@ -111,8 +122,9 @@ async function train() {
     const trainer = new Trainer(runtime, folder, state);
     for (let step = 0; step < job.steps; step++) {
       for (const [i, { images, idsShuffle }] of microBatches(step).entries()) {
-        await trainer.forwardBackward({ images: images.data, idsShuffle: idsShuffle.data }, i, accumIter);
+        await trainer.forwardBackward({ images: images.data, ids_shuffle: idsShuffle.data }, i, accumIter);
       }
+      await trainer.reduce(0);
       await trainer.update(step + 1, {
         learningRate: learningRate(step, job.schedule),
         weightDecay: job.weightDecay,
@@ -130,13 +142,12 @@ async function train() {
 
 /** The forward part of the training graph, as a model whose parameters are initializers. */
 function lossModel() {
-  const values = new Map(manifest.parameters.map(({ name, shape }) => [name, input(name, 'float32', shape)]));
-  const inputs = maeInputs(model, batchSize);
-  const loss = maeLoss(model, (name) => values.get(name), inputs, { kept: manifest.kept, normPixLoss });
+  const parameters = declareParameters(task.parameters);
+  const batch = declareBatch(task.inputs(batchSize));
   const graph = {
     name: 'loss_model',
-    inputs: [inputs.images, inputs.idsShuffle, ...values.values()],
-    outputs: [{ name: 'loss', value: loss }],
+    inputs: [...batch.values, ...parameters.values],
+    outputs: [{ name: 'loss', value: task.loss(parameters.byName, batch.byName) }],
   };
   const initializers = manifest.parameters.map(({ name, shape }) => ({
     name,

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { buildArtifacts } from '../../dist/artifact/build.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
+import { noiseBatch } from '../../dist/bench/noise-batch.js';
 import { divideBatch } from '../../dist/jobs/auto-batch.js';
-import { imageSize } from '../../dist/model/config.js';
+import { maeTask } from '../../dist/model/mae.js';
 import { loadModelConfig } from '../../dist/model/presets.js';
 import { cudaDevice } from '../../dist/runtime/cuda/device.js';
 import { cudaProvider, withCudaOptions } from '../../dist/runtime/cuda/provider.js';
@@ -33,14 +34,15 @@ try {
 async function session() {
   const config = loadModelConfig(model);
   const cuda = { deviceId, memoryLimit };
+  const { lacks } = cudaDevice(0);
   if (ask.autoBatch) {
     const outputDir = join(folder, 'run');
     const options = { ...pretrainDefaults, model, outputDir, device: `cuda:${deviceId}`, autoBatch: true };
     const divided = await divideBatch(
       { ...options, batchSize: ask.autoBatch, accumIter: 1 },
-      config,
-      {},
-      cudaDevice(deviceId),
+      ({ batchSize, accumIter }) =>
+        buildArtifacts(maeTask(config, options), { batchSize, accumulate: accumIter > 1, lacks }),
+      { device: cudaDevice(deviceId) },
     );
     return { batchSize: divided.batchSize };
   }
@@ -48,11 +50,10 @@ async function session() {
   try {
     if (ask.options) return { options: optionsOf(runtime.api, cuda) };
     const build = (options) =>
-      buildArtifacts(config, {
-        ...pretrainDefaults,
+      buildArtifacts(maeTask(config, { ...pretrainDefaults, ...options }), {
         batchSize,
         accumulate: false,
-        lacks: cudaDevice(0).lacks,
+        lacks,
         ...options,
       });
     if (ask.sessions)
@@ -80,14 +81,11 @@ async function train(runtime, manifest) {
   state.initialize(0);
   const trainer = new Trainer(runtime, folder, state);
   const peak = koffi.load('libfakecuda.so').func('size_t fake_cuda_peak(void)');
-  const { height, width } = imageSize(manifest.model);
-  const images = new Uint8Array(batchSize * height * width * 3);
-  const idsShuffle = new BigInt64Array(batchSize * manifest.patches).map((_, i) =>
-    BigInt(i % manifest.patches),
-  );
+  const batch = noiseBatch(manifest);
   const [losses, peakBytes] = [[], []];
   for (let step = 1; step <= steps; step++) {
-    losses.push(await trainer.forwardBackward({ images, idsShuffle }, 0, 1));
+    losses.push(await trainer.forwardBackward(batch, 0, 1));
+    await trainer.reduce(0);
     await trainer.update(step, { learningRate: 1e-4, weightDecay: 0.05 });
     peakBytes.push(Number(peak()));
   }

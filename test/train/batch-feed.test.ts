@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { TrainLoader } from '../../src/data/loader.js';
 import { writeSampleImages } from '../../src/data/pictures/sample-images.js';
 import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
-import { imageSize } from '../../src/model/config.js';
 import { cpuDevice, type Device } from '../../src/runtime/device.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { BatchFeed } from '../../src/train/batch-feed.js';
@@ -33,13 +32,10 @@ async function train(device: Device) {
   const state = new ModelState(manifest);
   state.initialize(3);
   const trainer = new Trainer(runtime, artifacts, state);
-  const size = imageSize(manifest.model);
   const order = { seed: 1, numWorkers: 0, startEpoch: 0, startBatch: 0 };
   const loader = new TrainLoader({
-    folder: images,
-    batchSize,
-    ...size,
-    patchCount: manifest.patches,
+    source: images,
+    inputs: manifest.inputs,
     ...order,
   });
   const feed = new BatchFeed(loader, trainer, new Meter());
@@ -52,6 +48,7 @@ async function train(device: Device) {
       batches.push(`${batch.epoch}:${batch.index}`);
       losses.push(await feed.forwardBackward(batch, 0, 1));
       batch.release();
+      await trainer.reduce(0);
       await trainer.update(step, { learningRate: 1e-2, weightDecay: 0.05 });
     }
     return { losses, batches, staged: stage.mock.calls.length };

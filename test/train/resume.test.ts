@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { RunLog } from '../../src/train/observers/jsonl.js';
+import { JsonLog } from '../../src/train/observers/jsonl.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { describeRun, findResume, type RunConfig, writeRunConfig } from '../../src/train/resume.js';
 import { UserError } from '../../src/util/errors.js';
@@ -12,7 +12,8 @@ const images = { images: 300, fingerprint: '0123456789abcdef' };
 
 function describeWith(options: PretrainOptions, changes: Partial<Pick<RunConfig, 'model' | 'dataset'>> = {}) {
   const { model = tinyModel, dataset = images } = changes;
-  return describeRun(options, model, dataset, { mae: '1.2.3', onnxruntime: '4.5.6' });
+  const source = { length: dataset.images, fingerprint: dataset.fingerprint };
+  return describeRun(options, model, source, { mae: '1.2.3', onnxruntime: '4.5.6' });
 }
 
 /** A run directory with a checkpoint at each of the steps, the last one the latest. */
@@ -155,12 +156,12 @@ test('checkpoints without a config.json are refused', async () => {
 test('a run that never took a step leaves its directory to the next one', async () => {
   const { run, options } = await makeRun([]);
   const other = { ...options, batchSize: 2 };
-  new RunLog(join(run, 'log.jsonl')).start({ step: 0 });
+  const log = new JsonLog(join(run, 'log.jsonl'));
+  log.started({ step: 0, totalSteps: 1, epochs: 1, resumedFrom: undefined, device: 'CPU', compute: '' });
   expect(await resume(other)).toBeUndefined();
-  const speed = { images_per_second: 1, data_wait: 0 };
-  new RunLog(join(run, 'log.jsonl')).train({
-    ...{ step: 1, epoch: 0, loss: 1, lr: 0, grad_norm: 1, ...speed, skipped_images: 0 },
-  });
+  const speed = { imagesPerSecond: 1, dataWait: 0, skippedImages: 0 };
+  const gradient = { gradientNorm: 1, lossScale: undefined };
+  log.stepped({ step: 1, epoch: 0, loss: 1, lr: 0, ...gradient, ...speed, isLogged: true });
   expect(await refusal(resume(other))).toContain('batch-size 64 there, 2 here');
   expect(await resume(options)).toBeUndefined();
 });

@@ -1,26 +1,51 @@
 /** Which checkpoints stay, and which one `latest` names, when weights turn out to be bad. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BadSteps } from '../../src/train/bad-steps.js';
-import { startOfRun } from '../../src/train/checkpointing.js';
 import { ModelState } from '../../src/train/engine/model-state.js';
+import type { Tell } from '../../src/train/observer.js';
+import { startOfRun } from '../../src/train/position.js';
 import { RunCheckpoints } from '../../src/train/run-checkpoints.js';
 import { latestFolder, savedSteps } from '../support/cli-files.js';
 import { temporaryFolder, tinyArtifacts } from './support.js';
 
-function start(keep: number) {
+/** The checkpoints of a run of the tiny model, which goes on from a folder where one is given. */
+function start(keep: number, { resumeFrom, at = 0, totalSteps = 100 }: Start = {}) {
   const { manifest } = tinyArtifacts(2);
   const state = new ModelState(manifest);
   state.initialize(0);
   const run = temporaryFolder();
-  const checkpoints = new RunCheckpoints(run, keep, undefined, 0);
-  const save = (step: number) => checkpoints.save(state, { ...startOfRun, step });
-  return { run, state, checkpoints, save, step: (n: number) => join(run, 'checkpoints', `step-${n}`) };
+  const position = { ...startOfRun, step: at };
+  const badSteps = new BadSteps(run, 2);
+  const told: string[] = [];
+  const tell: Tell = (event) => told.push(event);
+  const checkpoints = new RunCheckpoints(
+    {
+      options: { outputDir: run, keep, saveEvery: 2, saveEverySteps: 5 },
+      plan: { totalSteps },
+      state,
+      position,
+      resumeFrom,
+    },
+    { download: () => {} },
+    badSteps,
+    tell,
+  );
+  const save = (step: number) => checkpoints.save({ ...startOfRun, step });
+  const end = (step: number) => checkpoints.end({ ...startOfRun, step });
+  const step = (n: number) => join(run, 'checkpoints', `step-${n}`);
+  return { run, state, checkpoints, badSteps, told, save, end, step };
+}
+
+interface Start {
+  resumeFrom?: string;
+  at?: number;
+  totalSteps?: number;
 }
 
 test('with --keep 1 the last good one stays until the next has given a finite loss', async () => {
-  const { run, checkpoints, save } = start(1);
+  const { run, checkpoints, save, end } = start(1, { totalSteps: 3 });
   await save(1);
   await checkpoints.confirm();
   expect(savedSteps(run)).toEqual([1]);
@@ -29,7 +54,7 @@ test('with --keep 1 the last good one stays until the next has given a finite lo
   await checkpoints.confirm();
   expect(savedSteps(run)).toEqual([2]);
   await save(3);
-  await checkpoints.finish();
+  await end(3);
   expect(savedSteps(run)).toEqual([3]);
 });
 
@@ -49,7 +74,8 @@ test('one that no finite loss came from is not what a run goes on from', async (
 
 test('a run that goes on from the end of another one has nothing to remove', async () => {
   const theirs = join(temporaryFolder(), 'checkpoints', 'step-7');
-  await new RunCheckpoints(temporaryFolder(), 1, theirs, 7).finish();
+  const { end } = start(1, { resumeFrom: theirs, at: 7, totalSteps: 7 });
+  expect(await end(7)).toBe(theirs);
 });
 
 test('with --keep 3 three stay, the good one among them or beside them', async () => {
@@ -64,24 +90,47 @@ test('with --keep 3 three stay, the good one among them or beside them', async (
 });
 
 test.each([Number.NaN, Number.POSITIVE_INFINITY])('weights with %s in them are not saved', async (value) => {
-  const { run, state, checkpoints, save } = start(1);
+  const { run, state, told, save, end } = start(1, { totalSteps: 2 });
   await save(1);
   state.parameters[state.parameters.length - 1] = value;
-  expect(await save(2)).toBeUndefined();
+  await save(2);
+  expect(told).toEqual(['checkpointSaved', 'checkpointRefused']);
   expect(savedSteps(run)).toEqual([1]);
-  expect(checkpoints.savedAt).toBe(1);
+  await expect(end(2)).rejects.toThrow('expected finite weights at the end');
 });
 
 test('the checkpoint of another run that this one goes on from stays as it is', async () => {
-  const [ours, theirs] = [temporaryFolder(), join(temporaryFolder(), 'checkpoints', 'step-7')];
-  mkdirSync(join(ours, 'checkpoints'));
-  writeFileSync(join(ours, 'checkpoints', 'latest'), 'step-9\n');
-  const checkpoints = new RunCheckpoints(ours, 3, theirs, 7);
-  expect(checkpoints.savedAt).toBe(7);
+  const theirs = join(temporaryFolder(), 'checkpoints', 'step-7');
+  const { run, checkpoints, told, save, step } = start(3, { resumeFrom: theirs, at: 7 });
+  await save(7);
+  expect(told).toEqual([]);
   await checkpoints.confirm();
-  checkpoints.latest = join(ours, 'checkpoints', 'step-9');
+  await save(9);
   expect(await checkpoints.fallBack()).toBe(theirs);
-  expect(latestFolder(ours)).toBe(join(ours, 'checkpoints', 'step-9'));
+  expect(latestFolder(run)).toBe(step(9));
+});
+
+test('--save-every and --save-every-steps say where one is due', async () => {
+  const { checkpoints, save } = start(3);
+  const due = (step: number, epoch: number, isEpochEnd: boolean) =>
+    checkpoints.isDue({ ...startOfRun, step, epoch }, isEpochEnd);
+  expect(due(0, 0, false)).toBe(false);
+  expect(due(5, 0, false)).toBe(true);
+  expect(due(6, 1, true)).toBe(false);
+  expect(due(12, 2, true)).toBe(true);
+  expect(due(12, 2, false)).toBe(false);
+  await save(5);
+  expect(due(5, 0, false)).toBe(false);
+});
+
+test('after bad steps nothing is saved, and a plan that ends in them is an error', async () => {
+  const { run, badSteps, save, end } = start(3, { totalSteps: 3 });
+  await save(1);
+  await badSteps.add({ step: 3, loss: Number.NaN, gradientNorm: 1 }, ['a.jpg']);
+  await save(3);
+  expect(savedSteps(run)).toEqual([1]);
+  await expect(end(3)).rejects.toThrow('got a loss of NaN');
+  expect(await end(2)).toBeUndefined();
 });
 
 test('bad steps are counted in a row', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
-import type { MicroBatch } from '../../src/train/engine/trainer.js';
+import type { HostBatch } from '../../src/train/engine/batch-tensors.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
 import { tinyModel } from '../support/cli-files.js';
@@ -36,24 +36,24 @@ export function tinyArtifacts(
 }
 
 /** Random images and masks. */
-export function randomBatch(seed: number, batchSize: number, { patches }: Manifest): MicroBatch {
+export function randomBatch(seed: number, batchSize: number, { inputs }: Manifest): HostBatch {
+  const patches = inputs.find(({ name }) => name === 'ids_shuffle')!.shape[1]!;
   return {
     images: randomBytes(seed, batchSize * tinyModel.inputSize ** 2 * 3),
-    idsShuffle: randomShuffle(seed, batchSize, patches),
+    ids_shuffle: randomShuffle(seed, batchSize, patches),
   };
 }
 
 /** The parts of a batch, in its order. */
-export function splitBatch({ images, idsShuffle }: MicroBatch, count: number): MicroBatch[] {
-  return Array.from({ length: count }, (_, i) => ({
-    images: part(images, i, count),
-    idsShuffle: part(idsShuffle, i, count),
-  }));
-}
-
-function part<T extends Uint8Array | BigInt64Array>(array: T, index: number, count: number): T {
-  const length = array.length / count;
-  return array.slice(index * length, (index + 1) * length) as T;
+export function splitBatch(batch: HostBatch, count: number): HostBatch[] {
+  return Array.from({ length: count }, (_, i) =>
+    Object.fromEntries(
+      Object.entries(batch).map(([name, array]) => {
+        const length = array.length / count;
+        return [name, array.slice(i * length, (i + 1) * length)];
+      }),
+    ),
+  );
 }
 
 export function optionsOf(changes: Partial<PretrainOptions> = {}): PretrainOptions {

@@ -97,6 +97,7 @@ export class Trainer {
     const slot = this.#slots[0]!;
     if (slot.staged !== batch) send(slot, batch);
     slot.staged = undefined;
+    this.#norm = Number.NaN; // until `reduce`
     this.#slots.push(this.#slots.shift()!);
     this.#lossScale[0] = this.lossScale / count / this.#communicator.size;
     this.#firstMicroBatch[0] = Number(index === 0);
@@ -121,10 +122,12 @@ export class Trainer {
   }
 
   /** AdamW with the gradients that `reduce` left; `step` counts from 1. */
-  update(step: number, { learningRate, weightDecay, clipGrad }: OptimizerSettings): Promise<void> {
+  async update(step: number, { learningRate, weightDecay, clipGrad }: OptimizerSettings): Promise<void> {
+    if (Number.isNaN(this.#norm))
+      throw new Error('Trainer: expected reduce() and a finite norm before update()');
     // torch.nn.utils.clip_grad_norm_: min(1, limit / (norm + 1e-6))
     const clip = clipGrad === undefined ? 1 : Math.min(1, clipGrad / (this.#norm + 1e-6));
-    return this.#optimizer.update(step, learningRate, weightDecay, clip / this.lossScale);
+    await this.#optimizer.update(step, learningRate, weightDecay, clip / this.lossScale);
   }
 
   /** A parameter where the device has it, for other sessions. */

@@ -7,7 +7,7 @@ import { type Graph, type Node, nodesOf } from '../../../src/compiler/graph/grap
 import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
 import type { ModelConfig } from '../../../src/model/config.js';
-import { adamWGraph } from '../../../src/model/optim/adamw.js';
+import { adamWGraph } from '../../../src/model/optim/adamw-graph.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
 import { cudaDevice } from '../../../src/runtime/cuda/device.js';
 import { evalGraph, trainingGraph } from '../../support/mae-graphs.js';

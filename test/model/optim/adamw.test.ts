@@ -2,12 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { encodeModel } from '../../../src/compiler/onnx/encode.js';
-import {
-  type AdamWScalars,
-  adamWGraph,
-  adamWScalarNames,
-  adamWScalars,
-} from '../../../src/model/optim/adamw.js';
+import { type AdamWScalars, adamWScalarNames, adamWScalars } from '../../../src/model/optim/adamw.js';
+import { adamWGraph } from '../../../src/model/optim/adamw-graph.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { alignedFloat32Array } from '../../../src/runtime/tensor.js';
 import '../../support/allclose.js';

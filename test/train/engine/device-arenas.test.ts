@@ -33,6 +33,7 @@ async function train(device: Device, microBatches: number) {
         if (next !== undefined && trainer.canStage) trainer.stage(next);
         losses.push(await loss);
       }
+      await trainer.reduce(0);
       await trainer.update(step, { learningRate: 1e-3, weightDecay: 0.05, clipGrad: 1 });
     }
     const before = state.parameters.slice();

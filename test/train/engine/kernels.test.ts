@@ -44,6 +44,7 @@ describe.skipIf(skipped)('training on the kernels', () => {
           loss += (await trainer.forwardBackward(micro, i, microBatches)) / microBatches;
         }
         losses.push(loss);
+        await trainer.reduce(loss);
         await trainer.update(step, { learningRate: 1e-3, weightDecay: 0.05, clipGrad: 1 });
       }
     } finally {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Runtime } from '../../../src/runtime/runtime.js';
-import { loadCheckpoint, type RunState, saveCheckpoint } from '../../../src/train/checkpointing.js';
+import { loadCheckpoint, saveCheckpoint } from '../../../src/train/checkpointing.js';
 import { ModelState, sliceOf } from '../../../src/train/engine/model-state.js';
 import { Trainer } from '../../../src/train/engine/trainer.js';
+import type { Position } from '../../../src/train/position.js';
 import '../../support/allclose.js';
 import { readTensorFile } from '../../support/cli-files.js';
 import { randomBatch, splitBatch, temporaryFolder, tinyArtifacts } from '../support.js';
@@ -36,7 +37,7 @@ async function train(
       for (const [i, micro] of parts.entries()) {
         loss += (await trainer.forwardBackward(micro, i, microBatches)) / microBatches;
       }
-      norms.push(trainer.gradientNorm);
+      norms.push((await trainer.reduce(loss)).gradientNorm);
       await trainer.update(step, { ...settings, clipGrad: more.clipGrad });
       losses.push(loss);
     }
@@ -136,7 +137,7 @@ test('training twice gives the same bytes', async () => {
 test('a checkpoint brings parameters, moments and position back', async () => {
   const { state } = await train(2, 1);
   const run = temporaryFolder();
-  const position: RunState = {
+  const position: Position = {
     step: 2,
     epoch: 1,
     stepInEpoch: 1,

@@ -38,7 +38,7 @@ async function train(device: Device, microBatches: number) {
         loss += (await trainer.forwardBackward(micro, i, microBatches)) / microBatches;
       }
       losses.push(loss);
-      norms.push(trainer.gradientNorm);
+      norms.push((await trainer.reduce(loss)).gradientNorm);
       await trainer.update(step, settings);
     }
     const byName = new Map(manifest.parameters.map((parameter) => [parameter.name, parameter]));
@@ -46,10 +46,8 @@ async function train(device: Device, microBatches: number) {
       trainer.parameter(byName.get(name)!),
     );
     const batch = randomBatch(99, manifest.batchSize, manifest);
-    evaluator.images.set(batch.images);
-    evaluator.idsShuffle.set(batch.idsShuffle);
-    await evaluator.run();
-    const evaluation = evaluator.imageLoss.slice();
+    await evaluator.run(batch);
+    const evaluation = evaluator.outputs['image_loss']!.slice();
     evaluator.release();
     trainer.download();
     return { losses, norms, state, evaluation };
@@ -99,6 +97,7 @@ describe.skipIf(webgpuProblem !== undefined)('training on WebGPU', () => {
     state.initialize(3);
     const trainer = new Trainer(runtime, folder, state);
     await trainer.forwardBackward(randomBatch(1, 2, manifest), 0, 1);
+    await trainer.reduce(0);
     await trainer.update(1, settings);
     const model = readFileSync(join(folder, evalModelFile));
     const evaluator = new Evaluator(runtime, model, manifest, (name) =>
@@ -109,7 +108,7 @@ describe.skipIf(webgpuProblem !== undefined)('training on WebGPU', () => {
     trainer.release(); // a session writes its profile when it ends
     runtime.release();
     const profiles = readdirSync(folder).filter((name) => name.startsWith('profile'));
-    expect(profiles.length).toBe(3);
+    expect(profiles.length).toBe(4);
     for (const name of profiles) {
       const nodes = nodesOfProfile(join(folder, name));
       expect(nodes.length, name).toBeGreaterThan(10);
@@ -144,6 +143,7 @@ describe.skipIf(webgpuProblem !== undefined)('training on WebGPU', () => {
     const sizes: number[] = [];
     for (let step = 1; step <= 75; step++) {
       await trainer.forwardBackward(randomBatch(step, 2, manifest), 0, 1);
+      await trainer.reduce(0);
       await trainer.update(step, settings);
       sizes.push(process.memoryUsage.rss() / 2 ** 20);
     }

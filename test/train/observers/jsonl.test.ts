@@ -1,28 +1,34 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { logHasSteps, RunLog, trimLog } from '../../../src/train/observers/jsonl.js';
+import type { RunEvents } from '../../../src/train/observer.js';
+import { epochLosses, JsonLog, logHasSteps, trimLog } from '../../../src/train/observers/jsonl.js';
 import { readLog } from '../../support/cli-files.js';
 import { temporaryFolder } from '../support.js';
 
-function trainLine(step: number) {
+function stepOf(step: number, isLogged = true): RunEvents['stepped'] {
   const epoch = Math.floor((step - 1) / 2);
-  const speed = { images_per_second: 10, data_wait: 0.25 };
-  return { step, epoch, loss: 1 / step, lr: 1e-3, grad_norm: 2, ...speed, skipped_images: 0 };
+  const speed = { imagesPerSecond: 10, dataWait: 0.25 };
+  const gradient = { gradientNorm: 2, lossScale: undefined };
+  return { step, epoch, loss: 1 / step, lr: 1e-3, ...gradient, ...speed, skippedImages: 0, isLogged };
+}
+
+function start(step: number, totalSteps: number): RunEvents['started'] {
+  return { step, totalSteps, epochs: 3, resumedFrom: undefined, device: 'CPU', compute: 'float32' };
 }
 
 /** A run of `steps` steps in epochs of two, saved after each epoch. */
 function writeRun(path: string, steps: number): void {
-  const log = new RunLog(path);
-  log.start({ step: 0, total_steps: steps });
+  const log = new JsonLog(path);
+  log.started(start(0, steps));
   for (let step = 1; step <= steps; step++) {
-    log.train(trainLine(step));
+    log.stepped(stepOf(step));
     if (step % 2 === 1) continue;
-    log.epoch({ epoch: step / 2 - 1, step, loss: 0.5 });
-    log.validation({ epoch: step / 2 - 1, step, loss: 0.75, images: 9, skipped_images: 1 });
-    log.checkpoint({ step, path: `step-${step}` });
+    log.epochEnded({ epoch: step / 2 - 1, step, loss: 0.5 });
+    log.validated({ epoch: step / 2 - 1, step, loss: 0.75, images: 9, skippedImages: 1 });
+    log.checkpointSaved({ step, path: `step-${step}` });
   }
-  log.skipped({ step: steps, path: 'a "quoted"\nname.jpg', reason: 'not an image' });
+  log.imageSkipped({ step: steps, path: 'a "quoted"\nname.jpg', reason: 'not an image' });
 }
 
 test('every line is a JSON object with a type and a time', () => {
@@ -45,7 +51,21 @@ test('every line is a JSON object with a type and a time', () => {
     ].concat('skipped'),
   );
   for (const { time } of lines) expect(new Date(time).toISOString()).toBe(time);
-  expect(lines[2]).toMatchObject({ type: 'train', ...trainLine(2) });
+  const { time, ...line } = lines[2]!;
+  expect(line).toEqual({
+    level: 'info',
+    type: 'train',
+    step: 2,
+    epoch: 0,
+    loss: 0.5,
+    lr: 1e-3,
+    grad_norm: 2,
+    images_per_second: 10,
+    data_wait: 0.25,
+    skipped_images: 0,
+  });
+  expect(new Date(time).toISOString()).toBe(time);
+  expect(lines[4]).toMatchObject({ type: 'val', loss: 0.75, images: 9, skipped_images: 1 });
   expect(lines.at(-1)).toMatchObject({ path: 'a "quoted"\nname.jpg', reason: 'not an image' });
 });
 
@@ -89,7 +109,7 @@ test('trimLog makes a line that was torn before its newline no part of the next 
   writeRun(path, 2);
   appendFileSync(path, '{"type":"train","step":3');
   await trimLog(path, 2);
-  new RunLog(path).train(trainLine(3));
+  new JsonLog(path).stepped(stepOf(3));
   expect(readLog(run, 'train').map(({ step }) => step)).toEqual([1, 2, 3]);
 });
 
@@ -99,8 +119,42 @@ test('logHasSteps tells a run that trained from one that only started', async ()
   expect(await logHasSteps(path)).toBe(false);
   writeFileSync(path, '');
   expect(await logHasSteps(path)).toBe(false);
-  new RunLog(path).start({ step: 0 });
+  new JsonLog(path).started(start(0, 1));
   expect(await logHasSteps(path)).toBe(false);
-  new RunLog(path).train(trainLine(1));
+  new JsonLog(path).stepped(stepOf(1));
   expect(await logHasSteps(path)).toBe(true);
+});
+
+test('steps that are not picked for the log, and numbers that JSON lacks', () => {
+  const run = temporaryFolder();
+  const log = new JsonLog(join(run, 'log.jsonl'));
+  log.stepped(stepOf(1, false));
+  log.stepped({ ...stepOf(2), lossScale: 1024 });
+  const skipped = { step: 3, epoch: 1, loss: Number.NaN, gradientNorm: Number.POSITIVE_INFINITY };
+  log.stepSkipped({
+    ...skipped,
+    reason: 'bad',
+    lossScale: 512,
+    nextLossScale: 512,
+    images: 'bad-batch-3.txt',
+  });
+  const [good, bad] = readLog(run);
+  expect(good).toMatchObject({ type: 'train', step: 2, loss_scale: 1024 });
+  expect(bad).toMatchObject({
+    type: 'skipped_step',
+    reason: 'bad',
+    loss: 'NaN',
+    grad_norm: 'Infinity',
+    loss_scale: 512,
+    images: 'bad-batch-3.txt',
+  });
+  expect(bad).not.toHaveProperty('nextLossScale');
+});
+
+test('epochLosses reads the mean losses of the epochs back', async () => {
+  const run = temporaryFolder();
+  const path = join(run, 'log.jsonl');
+  expect(await epochLosses(path)).toEqual([]);
+  writeRun(path, 4);
+  expect(await epochLosses(path)).toEqual([0.5, 0.5]);
 });
