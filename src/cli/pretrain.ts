@@ -23,7 +23,7 @@ export async function runPretraining(given: PretrainOptions): Promise<RunResult>
   const reporter = new ConsoleReporter(() => stop.received);
   try {
     return await pretrain(given, {
-      observers: [reporter],
+      watching: [reporter],
       note: (line) => reporter.note(line),
       shouldStop: () => stop.received !== undefined,
     });

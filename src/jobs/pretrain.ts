@@ -23,7 +23,7 @@ import { type Prepared, prepare } from './prepare.js';
 
 /** Who watches a run, and may end it. */
 export interface Watchers {
-  readonly observers: readonly RunObserver[];
+  readonly watching: readonly RunObserver[];
   /** Is told what a person should know before the first step, a line each. */
   note(line: string): void;
   /** Whether to stop after the step at hand. */
@@ -63,7 +63,7 @@ async function trainIn(
   { options, device, compute, task, artifacts }: Prepared<PretrainOptions>,
   plan: Plan,
   sources: { readonly trainImages: ImageSource; readonly validationImages: ImageSource | undefined },
-  { observers, note, shouldStop }: Watchers,
+  { watching, note, shouldStop }: Watchers,
 ): Promise<RunResult> {
   const { manifest } = artifacts;
   const { trainImages } = sources;
@@ -81,10 +81,10 @@ async function trainIn(
   const start = await startPosition(state, options, resumeFrom, note);
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
   await trimLog(paths.log, position.step);
-  const all: RunObserver[] = [new JsonLog(paths.log), ...observers];
+  const observers: readonly RunObserver[] = [new JsonLog(paths.log), ...watching];
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const run = { options, plan, ...engine, ...sources, resumeFrom, state, position };
-  return train(run, tellAll(all), shouldStop);
+  return train(run, tellAll(observers), shouldStop);
 }
 
 function summary(options: PretrainOptions, plan: Plan, manifest: Manifest, images: ImageSource): string[] {
