@@ -1,16 +1,14 @@
 import { createHash } from 'node:crypto';
-import type { Graph } from '../compiler/graph/graph.js';
 import { type Lowering, lowerGraph } from '../compiler/lowering/lower.js';
 import { encodeModel, opsetVersion } from '../compiler/onnx/encode.js';
-import { gradientName } from '../compiler/training-names.js';
 import { adamWDefaults } from '../model/optim/adamw.js';
 import { adamWGraph } from '../model/optim/adamw-graph.js';
-import { isTrained } from '../model/parameters.js';
 import type { Task } from '../model/task.js';
 import { layOutArena } from './arena-layout.js';
 import {
   evaluationGraph,
   gradientNormGraph,
+  oneAfterTheOther,
   outputsOf,
   type TrainingGraphOptions,
   trainingGraph,
@@ -40,8 +38,9 @@ export interface Artifacts {
 export function buildArtifacts(task: Task, options: ArtifactOptions): Artifacts {
   const { batchSize, accumulate, gradCheckpointing, kernelPrecision, graphPrecision, lacks } = options;
   const { arena, parameters } = layOutArena(task.parameters);
-  const training = lowerGraph(trainingGraph(task, options), options);
-  const gradients = gradientNames(training, task);
+  const lowered = lowerGraph(trainingGraph(task, options), options);
+  const [, ...gradients] = lowered.outputs.map(({ name }) => name);
+  const training = oneAfterTheOther(lowered);
   const evaluation = lowerGraph(evaluationGraph(task, batchSize), { lacks });
   const gradientNorm = lowerGraph(gradientNormGraph(task.parameters, gradients), { kernelPrecision, lacks });
   const optimizer = lowerGraph(adamWGraph(arena.chunk), { kernelPrecision, lacks });
@@ -67,19 +66,13 @@ export function buildArtifacts(task: Task, options: ArtifactOptions): Artifacts 
     ...(graphPrecision && { graphPrecision }),
     parameters,
     arena,
-    activationBytes: peakActivationBytes(training),
+    activationBytes: peakActivationBytes(lowered),
     gradients,
     optimizer: adamWDefaults,
     files: Object.fromEntries([...files].map(([name, bytes]) => [name, describe(bytes)])),
   };
   files.set(manifestFile, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
   return { manifest, files };
-}
-
-/** Names of the gradients of a training graph, in the order of its outputs. */
-function gradientNames({ outputs }: Graph, { parameters }: Task): string[] {
-  const known = new Set(parameters.filter(isTrained).map(({ name }) => gradientName(name)));
-  return outputs.map(({ name }) => name).filter((name) => known.has(name));
 }
 
 function describe(bytes: Uint8Array) {

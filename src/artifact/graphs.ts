@@ -54,8 +54,7 @@ export interface TrainingGraphOptions {
  * Forward and backward in one graph.
  *
  * Inputs: the task's, loss_scale (scalar, the gradient of the loss), the parameters and, with `accumulate`,
- * `<parameter>_grad.accumulation.buffer`. Outputs: loss, `<parameter>_grad` in the order the backward pass makes them,
- * gradients_done.
+ * `<parameter>_grad.accumulation.buffer`. Outputs: loss, then `<parameter>_grad` in the order the backward pass makes them.
  */
 export function trainingGraph(
   task: Task,
@@ -80,7 +79,6 @@ export function trainingGraph(
     outputs: [
       { name: 'loss', value: loss },
       ...[...gradientOf].map(([parameter, value]) => ({ name: gradientName(nameOf.get(parameter)!), value })),
-      { name: gradientsDoneName, value: oneAfterTheOther(gradientOf.values()) },
     ],
   };
   const recomputed = recomputeActivations(graph, [loss]);
@@ -88,11 +86,14 @@ export function trainingGraph(
 }
 
 /**
- * A number that takes one of each gradient, in the order of the backward pass. ONNX Runtime orders nodes depth first
- * from the last output, this one: so each weight gradient runs when the pass comes by, and what it reads is freed.
+ * A lowered training graph with one more output, gradients_done: a number that takes one of each gradient, in the order of
+ * the backward pass. ONNX Runtime orders nodes depth first from the last output: so each weight gradient runs when the
+ * pass comes by, and what it reads is freed.
  */
-function oneAfterTheOther(all: Iterable<Value>): Value {
-  return [...all].map(firstElement).reduce((sum, one) => add(sum, one));
+export function oneAfterTheOther(graph: Graph): Graph {
+  const [, ...gradients] = graph.outputs;
+  const done = gradients.map(({ value }) => firstElement(value)).reduce((sum, one) => add(sum, one));
+  return { ...graph, outputs: [...graph.outputs, { name: gradientsDoneName, value: done }] };
 }
 
 /**

@@ -61,7 +61,7 @@ describe('the bytes', () => {
     const here = Object.fromEntries(
       [...buildArtifacts(config, options).files].map(([name, b]) => [name, sha256(b)]),
     );
-    expect(Object.keys(here)).toHaveLength(4);
+    expect(Object.keys(here)).toHaveLength(5);
     expect(child).toEqual(here);
   });
 
@@ -91,10 +91,10 @@ describe('the share of the removed patches that is predicted', () => {
   test('is in the manifest as a number of patches, where those are not all', () => {
     const manifestOf = (predictRatio: number) =>
       buildArtifacts(config, { ...options, predictRatio }).manifest;
-    expect(manifestOf(1)).not.toHaveProperty('predicted');
-    expect(manifestOf(0.99)).not.toHaveProperty('predicted'); // 11.88 of 12
-    expect(manifestOf(0.5)).toMatchObject({ kept: 4, predicted: 6 });
-    expect(manifestOf(0.01)).toMatchObject({ kept: 4, predicted: 1 });
+    expect(manifestOf(1).options).not.toHaveProperty('predicted');
+    expect(manifestOf(0.99).options).not.toHaveProperty('predicted'); // 11.88 of 12
+    expect(manifestOf(0.5).options).toMatchObject({ kept: 4, predicted: 6 });
+    expect(manifestOf(0.01).options).toMatchObject({ kept: 4, predicted: 1 });
   });
 
   test('leaves the evaluation graph and the optimizer as they are, and takes less memory', () => {
@@ -125,14 +125,22 @@ describe('the manifest', () => {
 
   test('states what the graphs are', () => {
     expect(manifest).toMatchObject({
-      formatVersion: 1,
+      formatVersion: 2,
       opset: 20,
+      task: 'mae',
+      options: { maskRatio: 0.75, patches: 16, kept: 4, normPixLoss: true },
+      metadata: { mask_ratio: '0.75', norm_pix_loss: 'true' },
       model: config,
       batchSize: 2,
-      maskRatio: 0.75,
-      patches: 16,
-      kept: 4,
-      normPixLoss: true,
+      inputs: [
+        { name: 'images', type: 'uint8', shape: [2, 32, 32, 3], content: 'pixels' },
+        { name: 'ids_shuffle', type: 'int64', shape: [2, 16], content: 'permutation' },
+      ],
+      outputs: [
+        { name: 'loss', shape: [] },
+        { name: 'image_loss', shape: [2] },
+        { name: 'pred', shape: [2, 16, 192] },
+      ],
       accumulate: false,
       optimizer: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 },
     });
@@ -140,7 +148,7 @@ describe('the manifest', () => {
       buildArtifacts(config, { ...options, accumulate: true, normPixLoss: false }).manifest,
     ).toMatchObject({
       accumulate: true,
-      normPixLoss: false,
+      options: { normPixLoss: false },
     });
   });
 
@@ -148,6 +156,7 @@ describe('the manifest', () => {
     expect(Object.keys(manifest.files)).toEqual([
       'training_model.onnx',
       'eval_model.onnx',
+      'gradient_norm_model.onnx',
       'optimizer_model.onnx',
     ]);
     for (const [name, description] of Object.entries(manifest.files)) {
@@ -158,7 +167,7 @@ describe('the manifest', () => {
 
   test('names the gradients in the order in which the graph gives them, one for each trained parameter', () => {
     const { outputs } = portsOf('training_model.onnx');
-    expect(outputs).toEqual(['loss', ...manifest.gradients, 'gradient_norm']);
+    expect(outputs).toEqual(['loss', ...manifest.gradients, 'gradients_done']);
     const trained = manifest.parameters.filter(({ group }) => group !== 'fixed');
     expect([...manifest.gradients].sort()).toEqual(trained.map(({ name }) => `${name}_grad`).sort());
     // the backward pass ends at the front of the encoder

@@ -191,20 +191,21 @@ test('build-artifacts --precision: another training graph alone', async () => {
       .filter((name) => some[name] !== all[name])
       .sort(),
   ).toEqual(['manifest.json', 'training_model.onnx']);
-  for (const more of [
-    ['--kernels', 'fp32'],
-    ['--runtime', 'onnxruntime-training'],
-  ]) {
-    const command = [
-      'build-artifacts',
-      '--model',
-      model,
-      '--precision',
-      'bf16',
-      ...more,
-      '-o',
-      join(folder, 'never'),
-    ];
-    expect(await maeOneLine(command)).toMatch(/^--precision.*: expected with/);
-  }
+  const never = ['build-artifacts', '--model', model, '-o', join(folder, 'never')];
+  const official = [...never, '--precision', 'bf16', '--runtime', 'onnxruntime-training'];
+  expect(await maeOneLine(official)).toMatch(/^--precision.*: expected with/);
+  expect(await maeOneLine([...never, '--kernels', '--precision', 'fp16'])).toBe(
+    '--precision: expected fp32 or bf16 with --kernels, got fp16',
+  );
 });
+
+test.each(['fp32', 'bf16'])(
+  'build-artifacts --kernels --precision %s: our own operators',
+  async (precision) => {
+    const output = join(folder, `kernels-${precision}`);
+    await maeOk(['build-artifacts', '--model', model, '--kernels', '--precision', precision, '-o', output]);
+    const manifest = JSON.parse(readFileSync(join(output, 'manifest.json'), 'utf8'));
+    expect(manifest.kernelPrecision).toBe(precision);
+    expect(manifest).not.toHaveProperty('graphPrecision');
+  },
+);

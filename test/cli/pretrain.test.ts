@@ -29,6 +29,7 @@ describe('a run', () => {
   test('writes its directory', () => {
     expect(Object.keys(filesOf(run)).sort()).toEqual([
       'artifacts/eval_model.onnx',
+      'artifacts/gradient_norm_model.onnx',
       'artifacts/manifest.json',
       'artifacts/optimizer_model.onnx',
       'artifacts/training_model.onnx',
@@ -294,8 +295,8 @@ describe('--norm-pix-loss', () => {
     const path = newRun();
     await maeOk(pretrainArgs({ ...options, 'output-dir': path, 'max-steps': 1, 'no-norm-pix-loss': true }));
     const manifest = (of: string) => JSON.parse(readFileSync(join(of, 'artifacts/manifest.json'), 'utf8'));
-    expect(manifest(run).normPixLoss).toBe(true);
-    expect(manifest(path).normPixLoss).toBe(false);
+    expect(manifest(run).options.normPixLoss).toBe(true);
+    expect(manifest(path).options.normPixLoss).toBe(false);
     const { metadata } = readTensorFile(join(latestFolder(path), 'model.safetensors'));
     expect(metadata['norm_pix_loss']).toBe('false');
     expect(readLog(path, 'train')[0]!['loss']).not.toBeCloseTo(

@@ -72,13 +72,10 @@ describe.each(maeGoldens)('%s', (name) => {
     });
 
     test('every gradient', () => {
-      let squares = 0;
       for (const { name } of trainable) {
         const reference = float32(gradient(`${name}_grad`));
         expect(relativeError(trained[`${name}_grad`]!, reference), name).toBeLessThan(1e-5);
-        squares += reference.reduce((sum, x) => sum + x ** 2, 0);
       }
-      expect(trained['gradient_norm']).toBeAllclose([Math.sqrt(squares)], { rtol: 1e-6 });
     });
   });
 

@@ -4,11 +4,15 @@ import {
   type Artifacts,
   buildArtifacts as buildTask,
 } from '../../src/artifact/build.js';
-import { evaluationGraph, trainingGraph as taskGraph } from '../../src/artifact/graphs.js';
+import { evaluationGraph, gradientNormGraph, trainingGraph as taskGraph } from '../../src/artifact/graphs.js';
 import type { Graph } from '../../src/compiler/graph/graph.js';
+import { gradientName } from '../../src/compiler/training-names.js';
 import { type ModelConfig, patchCount } from '../../src/model/config.js';
 import { type MaeChoices, maeTask } from '../../src/model/mae.js';
+import { isTrained, maeParameters } from '../../src/model/parameters.js';
 import type { Task } from '../../src/model/task.js';
+import type { Runtime } from '../../src/runtime/runtime.js';
+import { type Arrays, runGraph } from './run-graph.js';
 
 export interface Counts {
   readonly kept: number;
@@ -40,4 +44,16 @@ export type MaeArtifactOptions = ArtifactOptions & MaeChoices;
 
 export function buildArtifacts(config: ModelConfig, options: MaeArtifactOptions): Artifacts {
   return buildTask(maeTask(config, options), options);
+}
+
+/** The norm of all gradients, by the graph that computes it in training; `gradients` are the outputs of a training graph. */
+export async function gradientNorm(
+  runtime: Runtime,
+  config: ModelConfig,
+  gradients: Arrays,
+): Promise<number> {
+  const specs = maeParameters(config);
+  const names = specs.filter(isTrained).map(({ name }) => gradientName(name));
+  const results = await runGraph(runtime, gradientNormGraph(specs, names), gradients);
+  return results['gradient_norm']![0]!;
 }
