@@ -5,7 +5,8 @@ import { lowerGraph } from '../compiler/lowering/lower.js';
 import { maeTask } from '../model/mae.js';
 import { modelOf } from '../model/presets.js';
 import { version } from '../util/version.js';
-import { jsonFlag, type Row, report } from './bench-report.js';
+import { type Row, report } from './bench-report.js';
+import { jsonFlag } from './common-flags.js';
 import { type Arguments, choice } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -18,7 +19,7 @@ export const options = {
     requiresArg: true,
     describe: 'Of the products, as a GPU computes them',
   },
-  json: jsonFlag,
+  json: jsonFlag('One line of JSON instead of a table'),
 } as const satisfies Record<string, Options>;
 
 /** The bytes that each operator of the portable training graph moves in a step. */

@@ -1,7 +1,8 @@
 import type { Options } from 'yargs';
 import { benchmarkLoader } from '../bench/loader.js';
 import { snakeCase } from '../util/case.js';
-import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
+import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
+import { jsonFlag } from './common-flags.js';
 import { type Arguments, integer, number } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
@@ -27,7 +28,7 @@ export const options = {
     requiresArg: true,
     describe: 'End after this long',
   },
-  json: jsonFlag,
+  json: jsonFlag('One line of JSON instead of a table'),
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {

@@ -2,12 +2,6 @@
 import { availableParallelism, cpus } from 'node:os';
 import { version } from '../util/version.js';
 
-export const jsonFlag = {
-  type: 'boolean',
-  default: false,
-  describe: 'One line of JSON instead of a table',
-} as const;
-
 /** A thing that was measured: its key in the JSON, and as people read it. */
 export type Row = readonly [key: string, value: unknown, text?: string];
 

@@ -6,8 +6,8 @@ import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { modelOf } from '../model/presets.js';
 import { snakeCase } from '../util/case.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
-import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
-import { threadsFlag } from './common-flags.js';
+import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
+import { jsonFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -21,7 +21,7 @@ export const options = {
     requiresArg: true,
     describe: 'Starts to take the median of',
   },
-  json: jsonFlag,
+  json: jsonFlag('One line of JSON instead of a table'),
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {

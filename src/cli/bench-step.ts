@@ -14,8 +14,8 @@ import type { Device } from '../runtime/device.js';
 import type { Compute } from '../train/engine/compute.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
-import { formatSeconds, jsonFlag, machineRows, type Row, report } from './bench-report.js';
-import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
+import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
+import { computeFlags, deviceFlag, jsonFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
@@ -44,7 +44,7 @@ export const options = {
     default: false,
     describe: 'Also the time of each operator, from a few steps of their own',
   },
-  json: jsonFlag,
+  json: jsonFlag('One line of JSON instead of a table'),
 } as const satisfies Record<string, Options>;
 
 type StepArguments = Arguments<typeof options>;

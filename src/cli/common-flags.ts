@@ -46,6 +46,10 @@ export const computeFlags = {
   },
 } as const;
 
+export function jsonFlag<D extends string>(describe: D) {
+  return { type: 'boolean', default: false, describe } as const;
+}
+
 /** `-o`, which has to be given. */
 export function outputFlag<D extends string>(describe: D) {
   return {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
-import { epochLosses } from '../train/observers/jsonl.js';
+import { epochLosses } from '../train/log-file.js';
 import { pretrainDefaults } from '../train/options.js';
 import { type Arguments, text } from './flags.js';
 import { runPretraining } from './pretrain.js';

@@ -23,7 +23,7 @@ export async function runPretraining(given: PretrainOptions): Promise<RunResult>
   const reporter = new ConsoleReporter(() => stop.received);
   try {
     return await pretrain(given, {
-      watching: [reporter],
+      observer: reporter,
       note: (line) => reporter.note(line),
       shouldStop: () => stop.received !== undefined,
     });

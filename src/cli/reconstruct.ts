@@ -1,7 +1,7 @@
 import type { Argv, Options } from 'yargs';
 import type { Fit } from '../data/load-image.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
-import { checkpointFlag, deviceFlag, threadsFlag } from './common-flags.js';
+import { checkpointFlag, deviceFlag, jsonFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
 
@@ -36,7 +36,7 @@ export const options = {
   },
   threads: threadsFlag,
   device: deviceFlag,
-  json: { type: 'boolean', default: false, describe: 'Print one JSON object an image' },
+  json: jsonFlag('Print one JSON object an image'),
 } as const satisfies Record<string, Options>;
 
 export function positionals(argv: Argv): Argv {

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { layerNormEps, layerNormEpsilon } from '../model/config.js';
 import { maeMetadata } from '../model/mask.js';
-import { encoderParameters, maeParameters, type ParameterSpec } from '../model/parameters.js';
+import { encoderParameters, type ParameterSpec, parametersOf } from '../model/parameters.js';
 import { bytesOf } from '../util/bytes.js';
 import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
@@ -40,7 +40,7 @@ export async function exportModel(
   note: (line: string) => void,
 ): Promise<string[]> {
   const weights = await loadWeights(checkpoint, (config, hasDecoder) =>
-    hasDecoder && format !== 'timm' ? maeParameters(config) : encoderParameters(config),
+    parametersOf(config, hasDecoder && format !== 'timm'),
   );
   for (const line of [...weights.notes, ...leftOut(weights, format)]) note(line);
   const { config, metadata, tensors } = exporters[format](weights);
@@ -72,12 +72,14 @@ const exporters: Record<ExportFormat, (weights: Weights) => Exported> = {
   hf: (weights) => ({
     config: transformersConfig(weights, !weights.hasDecoder),
     metadata: { format: 'pt', 'mae.step': String(weights.step) },
-    tensors: specsOf(weights).flatMap((spec) => transformersTensors(spec, weights)),
+    tensors: parametersOf(weights.config, weights.hasDecoder).flatMap((spec) =>
+      transformersTensors(spec, weights),
+    ),
   }),
   mae: (weights) => ({
     config: { ...weights.config },
     metadata: modelMetadata({ model: weights.config, metadata: maeMetadata(weights) }, weights.step),
-    tensors: specsOf(weights).map((spec) => tensorOf(spec, weights)),
+    tensors: parametersOf(weights.config, weights.hasDecoder).map((spec) => tensorOf(spec, weights)),
   }),
   timm: (weights) => ({
     config: timmConfig(weights.config),
@@ -85,10 +87,6 @@ const exporters: Record<ExportFormat, (weights: Weights) => Exported> = {
     tensors: encoderParameters(weights.config).map((spec) => tensorOf(spec, weights)),
   }),
 };
-
-function specsOf({ config, hasDecoder }: Weights): ParameterSpec[] {
-  return hasDecoder ? maeParameters(config) : encoderParameters(config);
-}
 
 function tensorOf({ name, shape }: ParameterSpec, { parameters }: Weights): TensorToWrite {
   return { name, dtype: 'F32', shape, data: bytesOf(parameters.get(name)!) };

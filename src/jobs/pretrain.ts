@@ -9,7 +9,7 @@ import { Runtime } from '../runtime/runtime.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { train } from '../train/loop.js';
 import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
-import { JsonLog, trimLog } from '../train/observers/jsonl.js';
+import { JsonLog } from '../train/observers/jsonl.js';
 import type { PretrainOptions } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
 import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
@@ -21,10 +21,10 @@ import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { openImageFolder } from './open-images.js';
 import { type Prepared, prepare } from './prepare.js';
 
-/** Who watches a run, and may end it. */
-export interface Watchers {
-  readonly watching: readonly RunObserver[];
-  /** Is told what a person should know before the first step, a line each. */
+/** A person before a run: what they see, and what they ask. */
+export interface Terminal {
+  readonly observer: RunObserver;
+  /** Shows what a person should know before the first step, a line each. */
   note(line: string): void;
   /** Whether to stop after the step at hand. */
   shouldStop(): boolean;
@@ -35,7 +35,7 @@ export function preparePretraining<O extends PretrainOptions>(options: O): Promi
 }
 
 /** Builds what a run needs, continues the run of its directory or starts one, and trains. */
-export async function pretrain(given: PretrainOptions, watchers: Watchers): Promise<RunResult> {
+export async function pretrain(given: PretrainOptions, terminal: Terminal): Promise<RunResult> {
   const prepared = await preparePretraining(given);
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
@@ -48,7 +48,7 @@ export async function pretrain(given: PretrainOptions, watchers: Watchers): Prom
   try {
     lock = await claimRunDirectory(options.outputDir);
     const sources = { trainImages, validationImages };
-    return await trainIn(runtime, prepared, plan, sources, watchers);
+    return await trainInDirectory(runtime, prepared, plan, sources, terminal);
   } catch (error) {
     throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
   } finally {
@@ -58,12 +58,12 @@ export async function pretrain(given: PretrainOptions, watchers: Watchers): Prom
 }
 
 /** Trains in a run directory that is this process's own. */
-async function trainIn(
+async function trainInDirectory(
   runtime: Runtime,
   { options, device, compute, task, artifacts }: Prepared<PretrainOptions>,
   plan: Plan,
   sources: { readonly trainImages: ImageSource; readonly validationImages: ImageSource | undefined },
-  { watching, note, shouldStop }: Watchers,
+  { observer, note, shouldStop }: Terminal,
 ): Promise<RunResult> {
   const { manifest } = artifacts;
   const { trainImages } = sources;
@@ -80,8 +80,7 @@ async function trainIn(
   const state = new ModelState(readManifest(paths.artifacts));
   const start = await startPosition(state, options, resumeFrom, note);
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
-  await trimLog(paths.log, position.step);
-  const observers: readonly RunObserver[] = [new JsonLog(paths.log), ...watching];
+  const observers: readonly RunObserver[] = [new JsonLog(paths.log), observer];
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const run = { options, plan, ...engine, ...sources, resumeFrom, state, position };
   return train(run, tellAll(observers), shouldStop);

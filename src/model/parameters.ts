@@ -60,6 +60,11 @@ export function isOfDecoder({ name }: { name: string }): boolean {
   return name === 'mask_token' || name.startsWith('decoder_');
 }
 
+/** Every parameter of a model, or of its encoder alone. */
+export function parametersOf(config: ModelConfig, hasDecoder: boolean): ParameterSpec[] {
+  return hasDecoder ? maeParameters(config) : encoderParameters(config);
+}
+
 function token(name: string, width: number): ParameterSpec {
   return {
     name,

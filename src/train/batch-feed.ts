@@ -7,7 +7,7 @@ export class BatchFeed {
   readonly #loader: TrainLoader;
   readonly #trainer: Trainer;
   readonly #meter: Meter;
-  readonly #onSkipped: (image: SkippedImage) => void;
+  readonly #onSkipped: (image: SkippedImage) => void | Promise<void>;
   readonly #reported = new Set<string>();
   #ahead: Promise<Batch> | undefined;
 
@@ -16,7 +16,7 @@ export class BatchFeed {
     loader: TrainLoader,
     trainer: Trainer,
     meter: Meter,
-    onSkipped: (image: SkippedImage) => void = () => {},
+    onSkipped: (image: SkippedImage) => void | Promise<void> = () => {},
   ) {
     this.#loader = loader;
     this.#trainer = trainer;
@@ -31,7 +31,7 @@ export class BatchFeed {
     for (const image of batch.skipped) {
       if (this.#reported.has(image.path)) continue;
       this.#reported.add(image.path);
-      this.#onSkipped(image);
+      await this.#onSkipped(image);
     }
     return batch;
   }

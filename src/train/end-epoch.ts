@@ -21,10 +21,10 @@ export async function endEpoch(
   tell: Tell,
 ): Promise<Position> {
   const { epoch, step } = position;
-  tell('epochEnded', { epoch, step, loss: meanLoss(position) });
+  await tell('epochEnded', { epoch, step, loss: meanLoss(position) });
   const leftOver = loader.batchesPerEpoch - plan.stepsPerEpoch * options.accumIter;
   for (let i = 0; i < leftOver; i++) (await feed.next()).release();
   const result = await validation.run();
-  if (result !== undefined) tell('validated', { epoch, step, ...result });
+  if (result !== undefined) await tell('validated', { epoch, step, ...result });
   return { ...position, epoch: epoch + 1, stepInEpoch: 0, epochLossSum: 0, skippedInEpoch: 0 };
 }

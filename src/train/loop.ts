@@ -32,16 +32,15 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
   const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
   const checkpoints = new RunCheckpoints(run, trainer, badSteps, tell);
   const validation = new Validation(run, trainer);
-  const { device } = runtime;
-  tell('started', {
-    step: position.step,
-    totalSteps: plan.totalSteps,
-    epochs: options.epochs,
-    resumedFrom: run.resumeFrom,
-    device: device.description,
-    compute: run.compute.description,
-  });
   try {
+    await tell('started', {
+      step: position.step,
+      totalSteps: plan.totalSteps,
+      epochs: options.epochs,
+      resumedFrom: run.resumeFrom,
+      device: runtime.device.description,
+      compute: run.compute.description,
+    });
     for (;;) {
       // once in a while: end the epoch, validate, save
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
@@ -61,7 +60,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       await reportStep({ ...taken, lr }, { options, plan, loader, meter, badSteps, checkpoints }, tell);
     }
     const result = { step: position.step, checkpoint: await checkpoints.end(position) };
-    tell('finished', result);
+    await tell('finished', result);
     return result;
   } finally {
     await loader.close();

@@ -12,6 +12,7 @@ export interface RunEvents {
   /** The optimizer took a step. */
   stepped: {
     readonly step: number;
+    /** Counts from 0, here and below. */
     readonly epoch: number;
     /** Mean over the step's images. */
     readonly loss: number;
@@ -56,6 +57,7 @@ export interface RunEvents {
   checkpointSaved: { readonly step: number; readonly path: string };
   /** The weights are not finite. */
   checkpointRefused: { readonly step: number };
+  /** The run came to its end or was asked to stop. Nothing is told of one that fails. */
   finished: RunResult;
 }
 
@@ -65,15 +67,17 @@ export interface RunResult {
   readonly checkpoint: string | undefined;
 }
 
-/** Watches a run: a function for each event that it cares about. An error that it throws ends the run. */
-export type RunObserver = { readonly [E in keyof RunEvents]?: (data: RunEvents[E]) => void };
+/**
+ * Watches a run: a function for each event that it cares about. The run waits for it, and an error that it throws ends
+ * the run; it should be a UserError where a person can do something about it.
+ */
+export type RunObserver = { readonly [E in keyof RunEvents]?: (data: RunEvents[E]) => void | Promise<void> };
 
-export type Tell = <E extends keyof RunEvents>(event: E, data: RunEvents[E]) => void;
+export type Tell = <E extends keyof RunEvents>(event: E, data: RunEvents[E]) => Promise<void>;
 
-/** Tells all observers, in their order. */
+/** Tells all observers, one after the other. */
 export function tellAll(observers: readonly RunObserver[]): Tell {
-  return (event, data) => {
-    for (const observer of observers)
-      (observer[event] as ((_: typeof data) => void) | undefined)?.call(observer, data);
+  return async <E extends keyof RunEvents>(event: E, data: RunEvents[E]) => {
+    for (const observer of observers) await observer[event]?.(data);
   };
 }

@@ -86,8 +86,13 @@ export const pretrainDefaults = {
   kernels: true,
 } as const satisfies Partial<PretrainOptions>;
 
-/** Whether an option changes what a run computes: one that does not may be another when the run is resumed. */
-export const changesResult: { readonly [K in keyof Required<PretrainOptions>]: boolean } = {
+/**
+ * Whether an option changes what a run computes: one that does not may be another when the run is resumed. Of an option
+ * that version 0.1.0 did not have, `earlier` is what runs without it computed.
+ */
+export const changesResult: {
+  readonly [K in keyof Required<PretrainOptions>]: boolean | { readonly earlier: PretrainOptions[K] };
+} = {
   dataPath: false, // the images themselves are compared
   outputDir: false,
   model: false, // its sizes are compared
@@ -103,7 +108,7 @@ export const changesResult: { readonly [K in keyof Required<PretrainOptions>]: b
   minLr: true,
   weightDecay: true,
   maskRatio: true,
-  predictRatio: true,
+  predictRatio: { earlier: 1 },
   normPixLoss: true,
   gradCheckpointing: false,
   clipGrad: true,

@@ -31,7 +31,17 @@ export async function reportStep(
     await checkpoints.confirm();
   }
   if (outcome === 'good') {
-    tell('stepped', { step, epoch, loss, lr, gradientNorm, lossScale, ...speed, skippedImages, isLogged });
+    await tell('stepped', {
+      step,
+      epoch,
+      loss,
+      lr,
+      gradientNorm,
+      lossScale,
+      ...speed,
+      skippedImages,
+      isLogged,
+    });
     return;
   }
   const images =
@@ -42,6 +52,15 @@ export async function reportStep(
         )
       : undefined;
   const nextLossScale = position.lossScale?.scale;
-  tell('stepSkipped', { step, epoch, reason: outcome, loss, gradientNorm, lossScale, nextLossScale, images });
+  await tell('stepSkipped', {
+    step,
+    epoch,
+    reason: outcome,
+    loss,
+    gradientNorm,
+    lossScale,
+    nextLossScale,
+    images,
+  });
   if (badSteps.isTooMany) throw badSteps.error(await checkpoints.fallBack());
 }

@@ -6,7 +6,7 @@ import { kebabCase } from '../util/case.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
-import { logHasSteps } from './observers/jsonl.js';
+import { logHasSteps } from './log-file.js';
 import { changesResult, type PretrainOptions } from './options.js';
 
 /** `config.json` of a run: every resolved option and version. */
@@ -19,9 +19,6 @@ export interface RunConfig {
   readonly model: ModelConfig;
   readonly dataset: { readonly images: number; readonly fingerprint: string };
 }
-
-/** What runs from before an option was there computed. */
-const earlierOptions: Readonly<Record<string, unknown>> = { 'predict-ratio': 1 };
 
 export function describeRun(
   options: PretrainOptions,
@@ -103,16 +100,18 @@ export async function recordedBatch({
     : undefined;
 }
 
-const fields = Object.entries(changesResult);
-const known = new Set(fields.map(([field]) => kebabCase(field)));
-const changing = new Set(fields.filter(([, changes]) => changes).map(([field]) => kebabCase(field)));
+const table = Object.entries(changesResult).map(([field, changes]) => [kebabCase(field), changes] as const);
+const free = new Set(table.filter(([, changes]) => changes === false).map(([name]) => name));
+const earlierOptions: Readonly<Record<string, unknown>> = Object.fromEntries(
+  table.flatMap(([name, changes]) => (typeof changes === 'object' ? [[name, changes.earlier]] : [])),
+);
 
 /** What differs between two runs that changes what they compute, as `batch-size 64 there, 32 here`. */
 function compareRuns(there: RunConfig, here: RunConfig): string[] {
   const earlier = { ...earlierOptions, ...there.options };
   const names = new Set([...Object.keys(earlier), ...Object.keys(here.options)]);
   const entries: [string, unknown, unknown][] = [...names]
-    .filter((name) => changing.has(name) || !known.has(name))
+    .filter((name) => !free.has(name))
     .map((name) => [name, earlier[name], here.options[name]]);
   for (const field of Object.keys(here.model) as (keyof ModelConfig)[]) {
     entries.push([`model ${field}`, there.model[field], here.model[field]]);

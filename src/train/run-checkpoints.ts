@@ -57,12 +57,12 @@ export class RunCheckpoints {
     const { options, state } = this.#run;
     this.#device.download();
     if (!state.isFinite) {
-      this.#tell('checkpointRefused', { step });
+      await this.#tell('checkpointRefused', { step });
       return;
     }
     this.#latest = await saveCheckpoint(options.outputDir, state, position, options.keep, this.#good);
     this.#savedAt = step;
-    this.#tell('checkpointSaved', { step, path: this.#latest });
+    await this.#tell('checkpointSaved', { step, path: this.#latest });
   }
 
   /** A step computed a finite loss from the newest, or from what followed it. */

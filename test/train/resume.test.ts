@@ -6,7 +6,7 @@ import type { PretrainOptions } from '../../src/train/options.js';
 import { describeRun, findResume, type RunConfig, writeRunConfig } from '../../src/train/resume.js';
 import { UserError } from '../../src/util/errors.js';
 import { tinyModel } from '../support/cli-files.js';
-import { optionsOf, temporaryFolder } from './support.js';
+import { optionsOf, startOf, stepOf, temporaryFolder } from './support.js';
 
 const images = { images: 300, fingerprint: '0123456789abcdef' };
 
@@ -157,11 +157,9 @@ test('a run that never took a step leaves its directory to the next one', async 
   const { run, options } = await makeRun([]);
   const other = { ...options, batchSize: 2 };
   const log = new JsonLog(join(run, 'log.jsonl'));
-  log.started({ step: 0, totalSteps: 1, epochs: 1, resumedFrom: undefined, device: 'CPU', compute: '' });
+  await log.started(startOf(0, 1));
   expect(await resume(other)).toBeUndefined();
-  const speed = { imagesPerSecond: 1, dataWait: 0, skippedImages: 0 };
-  const gradient = { gradientNorm: 1, lossScale: undefined };
-  log.stepped({ step: 1, epoch: 0, loss: 1, lr: 0, ...gradient, ...speed, isLogged: true });
+  log.stepped(stepOf(1));
   expect(await refusal(resume(other))).toContain('batch-size 64 there, 2 here');
   expect(await resume(options)).toBeUndefined();
 });

@@ -19,7 +19,7 @@ function start(keep: number, { resumeFrom, at = 0, totalSteps = 100 }: Start = {
   const position = { ...startOfRun, step: at };
   const badSteps = new BadSteps(run, 2);
   const told: string[] = [];
-  const tell: Tell = (event) => told.push(event);
+  const tell: Tell = async (event) => void told.push(event);
   const checkpoints = new RunCheckpoints(
     {
       options: { outputDir: run, keep, saveEvery: 2, saveEverySteps: 5 },

@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest';
 import type { Manifest } from '../../src/artifact/manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import type { HostBatch } from '../../src/train/engine/batch-tensors.js';
+import type { RunEvents } from '../../src/train/observer.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { pretrainDefaults } from '../../src/train/options.js';
 import { tinyModel } from '../support/cli-files.js';
@@ -58,4 +59,16 @@ export function splitBatch(batch: HostBatch, count: number): HostBatch[] {
 
 export function optionsOf(changes: Partial<PretrainOptions> = {}): PretrainOptions {
   return { ...pretrainDefaults, dataPath: 'images', outputDir: 'run', ...changes };
+}
+
+/** What observers are told of a step of a run with two steps an epoch. */
+export function stepOf(step: number, isLogged = true): RunEvents['stepped'] {
+  const epoch = Math.floor((step - 1) / 2);
+  const speed = { imagesPerSecond: 10, dataWait: 0.25 };
+  const gradient = { gradientNorm: 2, lossScale: undefined };
+  return { step, epoch, loss: 1 / step, lr: 1e-3, ...gradient, ...speed, skippedImages: 0, isLogged };
+}
+
+export function startOf(step: number, totalSteps: number): RunEvents['started'] {
+  return { step, totalSteps, epochs: 3, resumedFrom: undefined, device: 'CPU', compute: 'float32' };
 }

@@ -1,30 +1,21 @@
-import { readFile } from 'node:fs/promises';
 import { type Logger, pino } from 'pino';
 import { codeOf, messageOf, UserError } from '../../util/errors.js';
-import { writeTextAtomically } from '../../weights/checkpoint/durable-files.js';
+import { trimLog } from '../log-file.js';
 import type { RunEvents, RunObserver } from '../observer.js';
 
 /** `log.jsonl`: one JSON object a line, each with a `time` and a `type`. */
 export class JsonLog implements RunObserver {
   readonly #path: string;
-  readonly #logger: Logger;
+  #logger: Logger | undefined;
   #failure: unknown;
 
   constructor(path: string) {
     this.#path = path;
-    const destination = pino.destination({ dest: path, append: true, sync: true });
-    destination.on('error', (error: unknown) => {
-      this.#failure = error;
-    });
-    const options = {
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (level: string) => ({ level }) },
-    };
-    this.#logger = pino(options, destination);
   }
 
-  started({ step, totalSteps, resumedFrom, device, compute }: RunEvents['started']): void {
+  /** Cuts off what a killed process wrote after the step that the run goes on from. */
+  async started({ step, totalSteps, resumedFrom, device, compute }: RunEvents['started']): Promise<void> {
+    await trimLog(this.#path, step);
     const resumed = { resumed_from: resumedFrom ?? null };
     this.#write({ type: 'start', step, total_steps: totalSteps, ...resumed, device, compute });
   }
@@ -84,47 +75,23 @@ export class JsonLog implements RunObserver {
   }
 
   #write(line: Record<string, unknown>): void {
+    this.#logger ??= this.#open();
     this.#logger.info(line);
     if (this.#failure === undefined) return;
     const reason = codeOf(this.#failure) ?? messageOf(this.#failure);
     throw new UserError(`log: cannot write to ${this.#path} (${reason}); free some space, then resume`);
   }
-}
 
-/** Whether a run got as far as its first training line. */
-export async function logHasSteps(path: string): Promise<boolean> {
-  return (await readLog(path)).includes('"type":"train"');
-}
-
-/** The mean losses of the epochs that a run ended, in their order. */
-export async function epochLosses(path: string): Promise<number[]> {
-  const lines = (await readLog(path)).split('\n').filter((line) => line.includes('"type":"epoch"'));
-  return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
-}
-
-/**
- * Removes what a killed process wrote after the checkpoint that the run goes on from: lines of later steps and
- * a torn last line.
- */
-export async function trimLog(path: string, lastStep: number): Promise<void> {
-  const text = await readLog(path);
-  const kept = text.split('\n').filter((line) => {
-    try {
-      const { step } = JSON.parse(line) as { step?: number };
-      return step === undefined || step <= lastStep;
-    } catch {
-      return false;
-    }
-  });
-  const trimmed = kept.map((line) => `${line}\n`).join('');
-  if (trimmed !== text) await writeTextAtomically(path, trimmed);
-}
-
-async function readLog(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return '';
-    throw error;
+  #open(): Logger {
+    const destination = pino.destination({ dest: this.#path, append: true, sync: true });
+    destination.on('error', (error: unknown) => {
+      this.#failure = error;
+    });
+    const options = {
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level: string) => ({ level }) },
+    };
+    return pino(options, destination);
   }
 }

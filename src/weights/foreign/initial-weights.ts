@@ -1,5 +1,5 @@
 import { type ModelConfig, patchGrid } from '../../model/config.js';
-import { encoderParameters, maeParameters, type ParameterSpec } from '../../model/parameters.js';
+import { type ParameterSpec, parametersOf } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
 import { sameShape } from '../../util/shape.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
@@ -19,7 +19,7 @@ export function loadInitialWeights(
     if (there !== undefined) checkHeads(there, config, source.path, hasDecoder);
     const notes = [...leftOver(source, config, hasDecoder)];
     if (!hasDecoder) notes.push(`${source.path} has no decoder: it starts fresh, from --seed`);
-    const specs = hasDecoder ? maeParameters(config) : encoderParameters(config);
+    const specs = parametersOf(config, hasDecoder);
     const sameGrid = there === undefined || sameShape(gridOf(there), gridOf(config));
     const isUsable = ({ name, shape, group }: ParameterSpec) => {
       if (group !== 'fixed') return true;

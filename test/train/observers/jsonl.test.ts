@@ -1,26 +1,15 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { RunEvents } from '../../../src/train/observer.js';
-import { epochLosses, JsonLog, logHasSteps, trimLog } from '../../../src/train/observers/jsonl.js';
+import { epochLosses, logHasSteps, trimLog } from '../../../src/train/log-file.js';
+import { JsonLog } from '../../../src/train/observers/jsonl.js';
 import { readLog } from '../../support/cli-files.js';
-import { temporaryFolder } from '../support.js';
-
-function stepOf(step: number, isLogged = true): RunEvents['stepped'] {
-  const epoch = Math.floor((step - 1) / 2);
-  const speed = { imagesPerSecond: 10, dataWait: 0.25 };
-  const gradient = { gradientNorm: 2, lossScale: undefined };
-  return { step, epoch, loss: 1 / step, lr: 1e-3, ...gradient, ...speed, skippedImages: 0, isLogged };
-}
-
-function start(step: number, totalSteps: number): RunEvents['started'] {
-  return { step, totalSteps, epochs: 3, resumedFrom: undefined, device: 'CPU', compute: 'float32' };
-}
+import { startOf, stepOf, temporaryFolder } from '../support.js';
 
 /** A run of `steps` steps in epochs of two, saved after each epoch. */
-function writeRun(path: string, steps: number): void {
+async function writeRun(path: string, steps: number): Promise<void> {
   const log = new JsonLog(path);
-  log.started(start(0, steps));
+  await log.started(startOf(0, steps));
   for (let step = 1; step <= steps; step++) {
     log.stepped(stepOf(step));
     if (step % 2 === 1) continue;
@@ -31,9 +20,9 @@ function writeRun(path: string, steps: number): void {
   log.imageSkipped({ step: steps, path: 'a "quoted"\nname.jpg', reason: 'not an image' });
 }
 
-test('every line is a JSON object with a type and a time', () => {
+test('every line is a JSON object with a type and a time', async () => {
   const run = temporaryFolder();
-  writeRun(join(run, 'log.jsonl'), 4);
+  await writeRun(join(run, 'log.jsonl'), 4);
   const lines = readLog(run);
   expect(lines.map(({ type }) => type)).toEqual(
     [
@@ -69,20 +58,25 @@ test('every line is a JSON object with a type and a time', () => {
   expect(lines.at(-1)).toMatchObject({ path: 'a "quoted"\nname.jpg', reason: 'not an image' });
 });
 
-test('a second log adds to the first', () => {
+test('a second log adds to the first, from the step that the run goes on from', async () => {
   const run = temporaryFolder();
   const path = join(run, 'log.jsonl');
-  writeRun(path, 2);
+  await writeRun(path, 2);
   const before = readFileSync(path, 'utf8');
-  writeRun(path, 2);
-  expect(readFileSync(path, 'utf8').startsWith(before)).toBe(true);
-  expect(readLog(run, 'start')).toHaveLength(2);
+  appendFileSync(path, '{"type":"train","step":3}\n{"type":"tr'); // what a killed process wrote
+  const log = new JsonLog(path);
+  await log.started(startOf(2, 4));
+  log.stepped(stepOf(3));
+  const after = readFileSync(path, 'utf8');
+  expect(after.startsWith(before)).toBe(true);
+  expect(after.slice(before.length).trim().split('\n')).toHaveLength(2);
+  expect(readLog(run, 'start').map(({ step }) => step)).toEqual([0, 2]);
 });
 
 test('trimLog drops lines of later steps and a torn last line, and nothing else', async () => {
   const run = temporaryFolder();
   const path = join(run, 'log.jsonl');
-  writeRun(path, 6);
+  await writeRun(path, 6);
   const whole = readFileSync(path, 'utf8').split('\n');
   const last = whole.findIndex((line) => line.includes('"checkpoint","step":4'));
   appendFileSync(path, whole[1]!.slice(0, 40)); // a kill in the middle of a write
@@ -97,7 +91,7 @@ test('trimLog leaves a log with nothing to drop as it is, and makes none', async
   const path = join(run, 'log.jsonl');
   await trimLog(path, 3);
   expect(existsSync(path)).toBe(false);
-  writeRun(path, 4);
+  await writeRun(path, 4);
   const before = readFileSync(path);
   await trimLog(path, 4);
   expect(readFileSync(path)).toEqual(before);
@@ -106,7 +100,7 @@ test('trimLog leaves a log with nothing to drop as it is, and makes none', async
 test('trimLog makes a line that was torn before its newline no part of the next one', async () => {
   const run = temporaryFolder();
   const path = join(run, 'log.jsonl');
-  writeRun(path, 2);
+  await writeRun(path, 2);
   appendFileSync(path, '{"type":"train","step":3');
   await trimLog(path, 2);
   new JsonLog(path).stepped(stepOf(3));
@@ -119,13 +113,13 @@ test('logHasSteps tells a run that trained from one that only started', async ()
   expect(await logHasSteps(path)).toBe(false);
   writeFileSync(path, '');
   expect(await logHasSteps(path)).toBe(false);
-  new JsonLog(path).started(start(0, 1));
+  await new JsonLog(path).started(startOf(0, 1));
   expect(await logHasSteps(path)).toBe(false);
   new JsonLog(path).stepped(stepOf(1));
   expect(await logHasSteps(path)).toBe(true);
 });
 
-test('steps that are not picked for the log, and numbers that JSON lacks', () => {
+test('steps that are not picked for the log, and numbers that JSON lacks', async () => {
   const run = temporaryFolder();
   const log = new JsonLog(join(run, 'log.jsonl'));
   log.stepped(stepOf(1, false));
@@ -155,6 +149,6 @@ test('epochLosses reads the mean losses of the epochs back', async () => {
   const run = temporaryFolder();
   const path = join(run, 'log.jsonl');
   expect(await epochLosses(path)).toEqual([]);
-  writeRun(path, 4);
+  await writeRun(path, 4);
   expect(await epochLosses(path)).toEqual([0.5, 0.5]);
 });
