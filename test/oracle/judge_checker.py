@@ -9,7 +9,7 @@ from judge_transformers import sincos_table
 from shared import NANO, ROOT, mae, random_weights, save_checkpoint
 from table import Table
 
-GRAPHS = ("training_model.onnx", "eval_model.onnx", "optimizer_model.onnx")
+GRAPHS = ("training_model.onnx", "eval_model.onnx", "gradient_norm_model.onnx", "optimizer_model.onnx")
 
 
 def problems(path):
