@@ -3,6 +3,7 @@ import type { BatchInput } from '../model/task.js';
 import { compiledFile } from '../util/compiled.js';
 import { UserError } from '../util/errors.js';
 import { sizeOf } from '../util/shape.js';
+import { bytesPerNumber, typedArray } from '../util/typed-arrays.js';
 import type { FromWorker, WorkerSetup } from './loader-worker.js';
 import {
   type FillJob,
@@ -188,18 +189,8 @@ export class BatchRing {
 
 /** Zeros for an input, in memory that all threads share. */
 function sharedArray({ type, shape }: BatchInput): SharedArray {
-  const memory = new SharedArrayBuffer(sizeOf(shape) * elementBytes[type]);
-  switch (type) {
-    case 'uint8':
-      return new Uint8Array(memory);
-    case 'int64':
-      return new BigInt64Array(memory);
-    case 'float32':
-      return new Float32Array(memory);
-  }
+  return typedArray(type, new SharedArrayBuffer(sizeOf(shape) * bytesPerNumber[type]));
 }
-
-const elementBytes = { uint8: 1, int64: 8, float32: 4 } as const;
 
 function pendingJob(job: FillJob): PendingJob {
   let resolve = () => {};

@@ -2,6 +2,7 @@ import type { BatchInput } from '../model/task.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { sizeOf } from '../util/shape.js';
+import type { NumberType, TypedArrays } from '../util/typed-arrays.js';
 import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
 import { ImageError, type Region, type Size } from './decode/pixels.js';
@@ -17,10 +18,7 @@ export interface SkippedImage {
   reason: string;
 }
 
-export type SharedArray =
-  | Uint8Array<SharedArrayBuffer>
-  | BigInt64Array<SharedArrayBuffer>
-  | Float32Array<SharedArrayBuffer>;
+export type SharedArray = TypedArrays<SharedArrayBuffer>[NumberType];
 
 /** What stays the same for a whole run; sent to each worker once. */
 export interface FillSetup {

@@ -1,5 +1,6 @@
-import type { DType, GraphOutput, Value } from '../compiler/graph/graph.js';
+import type { GraphOutput, Value } from '../compiler/graph/graph.js';
 import type { Shape } from '../util/shape.js';
+import type { NumberType } from '../util/typed-arrays.js';
 import type { ModelConfig } from './config.js';
 import type { Parameters } from './layers.js';
 import type { ParameterSpec } from './parameters.js';
@@ -31,7 +32,7 @@ export type OnBlock = (x: Value, y: Value) => void;
 /** An input of a task's graphs, and what the loader writes into it for each image. */
 export interface BatchInput {
   readonly name: string;
-  readonly type: Extract<DType, 'uint8' | 'int64' | 'float32'>;
+  readonly type: NumberType;
   /** The batch comes first. */
   readonly shape: Shape;
   readonly content: Content;

@@ -2,16 +2,18 @@ import type { BatchInput } from '../../model/task.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { HostArray, Tensor } from '../../runtime/tensor.js';
 import { sizeOf } from '../../util/shape.js';
+import { bytesPerNumber, typedArray } from '../../util/typed-arrays.js';
 
 /** One batch by the names of the task's inputs, each array of the input's shape. */
 export type HostBatch = Readonly<Record<string, HostArray>>;
 
-const arrayTypes = { uint8: Uint8Array, int64: BigInt64Array, float32: Float32Array } as const;
-
 /** Zeros for each input. */
 export function emptyBatch(inputs: readonly BatchInput[]): HostBatch {
   return Object.fromEntries(
-    inputs.map(({ name, type, shape }) => [name, new arrayTypes[type](sizeOf(shape))]),
+    inputs.map(({ name, type, shape }) => [
+      name,
+      typedArray(type, new ArrayBuffer(sizeOf(shape) * bytesPerNumber[type])),
+    ]),
   );
 }
 
