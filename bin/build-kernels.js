@@ -20,7 +20,19 @@ const names = process.argv.slice(2).filter((argument) => !argument.startsWith('-
 const sanitize = options.includes('--sanitize');
 const output = sanitize ? 'dist/kernels/sanitize' : 'dist/kernels';
 
-const flags = ['-std=c++17', '-O3', '-ffp-contract=fast', '-fPIC', '-fvisibility=hidden', '-pthread']
+// Functions and loops begin a cache line each: else any change of another file moves the inner loops of gemm.cc across
+// lines, and a step takes up to a tenth longer (ViT-S, batch 8, AVX2, three builds in turns: 0.756 s where they happened to
+// lie well, 0.817 s with functions alone aligned, 0.781 s with both).
+const flags = [
+  '-std=c++17',
+  '-O3',
+  '-ffp-contract=fast',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-pthread',
+  '-falign-functions=64',
+  '-falign-loops=64',
+]
   .concat(['-Wall', '-Wextra', `-I${sources}`])
   .concat(sanitize ? ['-g', '-fsanitize=address,undefined', '-fno-sanitize-recover'] : []);
 

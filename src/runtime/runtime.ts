@@ -75,6 +75,8 @@ export class Runtime {
       api.call('SetSessionGraphOptimizationLevel', options, allOptimizations);
       // planning all activations into one block keeps them all for the whole run: 2.84 GiB against 1.88 (ViT-B, batch 8)
       api.call('DisableMemPattern', options);
+      // threads of a session that has run would go on spinning for a while, beside those of the one that runs next
+      api.call('AddSessionConfigEntry', options, 'session.force_spinning_stop', '1');
       // the file's name goes on with the second of the day: two sessions of one second need names of their own
       if (profilePrefix !== undefined)
         api.call('EnableProfiling', options, `${profilePrefix}-${++this.#profiles}`);
