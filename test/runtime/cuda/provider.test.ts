@@ -92,7 +92,7 @@ describe.skipIf(skipped)('the CUDA provider', () => {
     ];
     const session = cudaSession(capi, fakes, { sessions });
     expect(session.error).toBeUndefined();
-    expect(session.sessions).toHaveLength(3 * sessions.length);
+    expect(session.sessions).toHaveLength(4 * sessions.length);
   });
 
   test('has the kernels that the golden table lists', () => {
