@@ -41,24 +41,21 @@ async function featuresOf(session, root) {
   const folder = await indexImageFolder(root);
   const [, , height, width] = session.inputMetadata[0].shape;
   const loader = new ValidationLoader({
-    folder,
-    batchSize: 64,
-    height,
-    width,
-    patchCount: 1,
+    source: folder,
+    inputs: [{ name: 'images', type: 'uint8', shape: [64, height, width, 3], content: 'pixels' }],
     seed: 0,
     numWorkers: 1,
   });
   const [features, labels] = [[], []];
   for (let batch = await loader.next(); batch; batch = await loader.next()) {
-    const { images, count, imageIndices } = batch;
-    const pixels = pixelValues(images.subarray(0, count * height * width * 3), { height, width });
+    const { inputs, count, imageIndices } = batch;
+    const pixels = pixelValues(inputs.images.subarray(0, count * height * width * 3), { height, width });
     const input = new Tensor('float32', pixels, [count, 3, height, width]);
     const { features: output } = await session.run({ pixel_values: input });
     const size = output.dims[1];
     for (let row = 0; row < count; row++) {
       features.push(Float64Array.from(output.data.subarray(row * size, (row + 1) * size)));
-      labels.push(folder.classIndex(imageIndices[row]));
+      labels.push(folder.labelOf(imageIndices[row]));
     }
     batch.release();
   }
