@@ -1,7 +1,8 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { outOfMemory } from '../runtime/out-of-memory.js';
-import { UserError } from '../util/errors.js';
+import { codeOf, UserError } from '../util/errors.js';
 import { version } from '../util/version.js';
+import { ignoresHangup } from './hangup.js';
 
 /** What a command's file exports. Nothing of it is loaded before the command is called. */
 interface Command {
@@ -36,6 +37,7 @@ const commands: readonly [usage: string, description: string, load: () => Promis
 
 /** Runs the command line. The only place that turns errors into exit codes. */
 export async function main(args: string[]): Promise<void> {
+  guardProcess();
   const cli = yargs(args)
     .scriptName('mae')
     .usage('$0 <command> [options]\n\nPretrains Masked Autoencoders with ONNX Runtime.')
@@ -65,6 +67,16 @@ export async function main(args: string[]): Promise<void> {
     report(error);
     process.exitCode = 1;
   }
+}
+
+/** A terminal, pipe or disk behind the output that goes away ends no work; what was to be printed on stdout is missed. */
+function guardProcess(): void {
+  process.stderr.on('error', () => {});
+  process.stdout.on('error', (error) => {
+    if (codeOf(error) !== 'EPIPE') report(new UserError(`output: cannot write (${codeOf(error)})`));
+    process.exitCode ||= codeOf(error) === 'EPIPE' ? 0 : 1;
+  });
+  if (ignoresHangup()) process.on('SIGHUP', () => {});
 }
 
 /** `mae`, or `mae <command>` where the arguments name one. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { messageOf, UserError } from '../util/errors.js';
 import { centerCropBox, squash } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
-import { applyOrientation, ImageError } from './decode/pixels.js';
+import { applyOrientation, isUnreadable } from './decode/pixels.js';
 import { BicubicResampler } from './resample.js';
 
 /** 'crop' keeps the aspect and cuts the middle out; 'squash' fits the whole picture in. */
@@ -26,7 +26,7 @@ export async function loadImage(path: string, { height, width, fit }: LoadImageO
     new BicubicResampler().resample(picture, box, out, height, width);
     return out;
   } catch (error) {
-    if (!(error instanceof ImageError) && !codeOf(error)?.startsWith('E')) throw error;
+    if (!isUnreadable(error)) throw error;
     throw new UserError(
       `image: expected a readable JPEG, PNG, WebP or TIFF file, got ${path}: ${messageOf(error)}; pass another file`,
     );

@@ -63,6 +63,10 @@ export class ConsoleReporter implements RunObserver {
     this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
   }
 
+  validationFailed({ epoch, reason }: RunEvents['validationFailed']): void {
+    this.note(`epoch ${epoch + 1}  no validation loss: ${reason}`);
+  }
+
   imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
     this.note(`skipped ${path}: ${reason}`);
   }
@@ -80,6 +84,11 @@ export class ConsoleReporter implements RunObserver {
       `${ended} at step ${step}; ${checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`}`,
     );
     if (signal !== undefined) say('run the same command again to continue');
+  }
+
+  failed({ step, checkpoint }: RunEvents['failed']): void {
+    this.close();
+    if (checkpoint !== undefined) say(`ended at step ${step}; saved ${checkpoint}`);
   }
 
   close(): void {
