@@ -13,22 +13,26 @@ interface LogLine {
 
 /** Whether a run got as far as its first training line. A file that is no log of a run is a UserError. */
 export async function logHasSteps(path: string): Promise<boolean> {
-  for await (const { line } of readLog(path)) if (line?.type === 'train') return true;
+  for await (const lines of readLog(path)) if (lines.some(({ line }) => line?.type === 'train')) return true;
   return false;
 }
 
 /** The mean losses of the epochs that a run ended, in their order. */
 export async function epochLosses(path: string): Promise<number[]> {
   const losses: number[] = [];
-  for await (const { line } of readLog(path)) if (line?.type === 'epoch') losses.push(line.loss!);
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) if (line?.type === 'epoch') losses.push(line.loss!);
+  }
   return losses;
 }
 
 /** How many epochs a run has behind it at its last validation up to step `lastStep`; 0 where it had none. */
 export async function validatedEpochs(path: string, lastStep: number): Promise<number> {
   let epochs = 0;
-  for await (const { line } of readLog(path)) {
-    if (line?.type === 'val' && !isLater(line, lastStep)) epochs = line.epoch! + 1;
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) {
+      if (line?.type === 'val' && !isLater(line, lastStep)) epochs = line.epoch! + 1;
+    }
   }
   return epochs;
 }
@@ -39,14 +43,16 @@ export async function validatedEpochs(path: string, lastStep: number): Promise<n
  */
 export async function trimLog(path: string, lastStep: number): Promise<void> {
   const isKept = ({ line }: ReadLine) => line !== undefined && !isLater(line, lastStep);
+  const endsWhole = ({ bytes }: ReadLine) => bytes.at(-1) === newline;
   let isWhole = true;
-  for await (const read of readLog(path)) isWhole &&= isKept(read) && read.bytes.at(-1) === newline;
+  for await (const lines of readLog(path)) isWhole &&= lines.every((read) => isKept(read) && endsWhole(read));
   if (isWhole) return;
   await writeTextAtomically(
     path,
     (async function* () {
-      for await (const read of readLog(path)) {
-        if (isKept(read)) yield read.bytes.at(-1) === newline ? read.bytes : `${read.bytes}\n`;
+      for await (const lines of readLog(path)) {
+        const kept = lines.filter(isKept);
+        yield Buffer.concat(kept.flatMap((read) => (endsWhole(read) ? [read.bytes] : [read.bytes, lineEnd])));
       }
     })(),
   );
@@ -63,16 +69,15 @@ interface ReadLine {
   readonly line: LogLine | undefined;
 }
 
-/** The lines of a log, if it is there, in the memory of one. A first line that is of no log is a UserError. */
-async function* readLog(path: string): AsyncGenerator<ReadLine> {
+/** The lines of a log, if it is there, some at a time. A first line that is of no log is a UserError. */
+async function* readLog(path: string): AsyncGenerator<ReadLine[]> {
   let isFirst = true;
-  for await (const bytes of linesOf(path)) {
-    const line = parseLine(bytes);
-    if (isFirst && line === undefined && bytes.at(-1) === newline) {
-      throw anotherFile(path);
-    }
-    isFirst = false;
-    yield { bytes, line };
+  for await (const some of linesOf(path)) {
+    const lines = some.map((bytes) => ({ bytes, line: parseLine(bytes) }));
+    const first = lines[0];
+    if (isFirst && first?.line === undefined && first?.bytes.at(-1) === newline) throw anotherFile(path);
+    isFirst &&= first === undefined;
+    yield lines;
   }
 }
 
@@ -93,25 +98,31 @@ function parseLine(bytes: Buffer): LogLine | undefined {
 }
 
 const newline = 0x0a;
+const lineEnd = Buffer.of(newline);
+/** Read at once. */
+const pieceBytes = 2 ** 20;
 
-/** The lines of a file with their newlines; none where there is no file. */
-async function* linesOf(path: string): AsyncGenerator<Buffer> {
+/** The lines of a file with their newlines, some at a time; none where there is no file. */
+async function* linesOf(path: string): AsyncGenerator<Buffer[]> {
   let rest: Buffer[] = [];
   try {
     if (!(await stat(path)).isFile()) throw anotherFile(path); // a device may have no end
-    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    const pieces = createReadStream(path, { highWaterMark: pieceBytes }) as AsyncIterable<Buffer>;
+    for await (const piece of pieces) {
+      const lines: Buffer[] = [];
       let start = 0;
-      for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-        yield Buffer.concat([...rest, chunk.subarray(start, end + 1)]);
+      for (let end = piece.indexOf(newline); end >= 0; end = piece.indexOf(newline, start)) {
+        const part = piece.subarray(start, end + 1);
+        lines.push(rest.length === 0 ? part : Buffer.concat([...rest, part]));
         rest = [];
         start = end + 1;
       }
-      rest.push(chunk.subarray(start));
+      if (start < piece.length) rest.push(piece.subarray(start));
+      yield lines;
     }
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return;
     throw explained(error, 'log', `to read ${path}`);
   }
-  const last = Buffer.concat(rest);
-  if (last.length > 0) yield last;
+  if (rest.length > 0) yield [Buffer.concat(rest)];
 }
