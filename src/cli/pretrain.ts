@@ -2,11 +2,13 @@ import { describePlan } from '../jobs/describe-plan.js';
 import { checkMemory } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
 import { preparePretraining, pretrain } from '../jobs/pretrain.js';
+import { threadsNote } from '../runtime/threads.js';
 import type { RunResult } from '../train/observer.js';
 import { ConsoleReporter } from '../train/observers/console.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
+import { print } from './print.js';
 import { StopSignal } from './stop-signal.js';
 
 export const options = pretrainFlags;
@@ -21,6 +23,8 @@ export async function run(argv: PretrainArguments): Promise<void> {
 export async function runPretraining(given: PretrainOptions): Promise<RunResult> {
   const stop: StopSignal = new StopSignal((line) => reporter.note(line));
   const reporter = new ConsoleReporter(() => stop.received);
+  const slow = threadsNote(given.threads);
+  if (slow !== undefined) reporter.note(slow);
   try {
     return await pretrain(given, {
       observer: reporter,
@@ -40,6 +44,6 @@ async function printPlan(given: PretrainOptions): Promise<void> {
   const images = await openImageFolder(options.dataPath);
   const available = device.readMemory();
   const rows = describePlan(prepared, planRun(options, images.length), images, available);
-  for (const [name, value] of rows) console.log(`${name.padEnd(12)}${value}`);
+  for (const [name, value] of rows) print(`${name.padEnd(12)}${value}`);
   checkMemory(artifacts.manifest, options, device, available);
 }

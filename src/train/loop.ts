@@ -45,7 +45,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       // once in a while: end the epoch, validate, save
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
       if (isEpochEnd) position = await endEpoch(position, { options, plan, loader, feed, validation }, tell);
-      const isLast = position.step === plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
+      const isLast = position.step >= plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
       const isSave = checkpoints.isDue(position, isEpochEnd);
       if (isSave || isLast) await checkpoints.save(position);
       if (isSave || isEpochEnd) meter.restart();
