@@ -45,7 +45,7 @@ export function checkArguments(
   }
   if (hasPositionals || words.length === 0) return;
   throw new UserError(
-    `mae ${command}: expected options alone, got ${JSON.stringify(words[0]!.value)} (mae ${command} --help lists them)`,
+    `expected options alone after mae ${command}, got ${JSON.stringify(words[0]!.value)} (mae ${command} --help lists them)`,
   );
 }
 

@@ -19,7 +19,9 @@ export function number(flag: string, range: Range = {}): (value: unknown) => num
 
 function check(flag: string, value: unknown, range: Range, whole: boolean): number | undefined {
   if (value === undefined) return undefined;
-  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, open = false } = range;
+  const isHuge = whole && Number(value) > Number.MAX_SAFE_INTEGER; // not exact any more
+  const most = isHuge ? Number.MAX_SAFE_INTEGER : Number.POSITIVE_INFINITY;
+  const { min = Number.NEGATIVE_INFINITY, max = most, open = false } = range;
   const parsed = typeof value === 'string' ? numberOf(value, whole) : value;
   const fits =
     typeof parsed === 'number' &&

@@ -90,7 +90,7 @@ export async function main(args: string[]): Promise<void> {
 /** Options belong to commands. */
 function checkFirst([first = '']: string[]): void {
   if (!first.startsWith('-') || first === '--help' || first === '--version') return;
-  throw new UserError(`mae: expected a command first, got ${first} (mae --help lists them)`);
+  throw new UserError(`expected a command first, got ${first} (mae --help lists them)`);
 }
 
 /** `mae`, or `mae <command>` where the arguments name one. */

@@ -85,7 +85,7 @@ export class ConsoleReporter implements RunObserver {
     if (step === this.#startedAt && step >= this.#totalSteps) {
       say(`already at its end (step ${step}): nothing to do; it is saved in ${checkpoint}`);
       say(
-        'a run of more steps than --max-steps goes on with a larger one; after all --epochs, --init starts from it',
+        `to train on: a larger --max-steps, where it has ended the run, or a new run with --init ${checkpoint}`,
       );
     } else if (signal === undefined) say(`done at step ${step}; ${saved}`);
     else {
