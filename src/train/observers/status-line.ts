@@ -37,11 +37,12 @@ export class StatusLine {
     this.#text = '';
   }
 
-  /** To its beginning, from where a terminal that became narrower has broken it: CUU, carriage return, ED. */
+  /**
+   * To its beginning: carriage return, ED. Of a line that a narrower terminal has broken the first piece stays: some
+   * break it and some cut it, and going up could take away a line that was to be read.
+   */
   #erase(): string {
-    if (this.#text === '') return '';
-    const rows = Math.ceil(this.#text.length / this.columns);
-    return `${rows > 1 ? `\u001b[${rows - 1}A` : ''}\r\u001b[J`;
+    return this.#text === '' ? '' : '\r\u001b[J';
   }
 }
 
