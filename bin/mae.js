@@ -10,7 +10,8 @@ function fail(message) {
 
 /** What is missing where main.js, or a package that it imports, is not found. */
 function missing(error) {
-  if (!existsSync(new URL('../dist/cli/main.js', import.meta.url))) return 'it is not built: run npm run build';
+  if (!existsSync(new URL('../dist/cli/main.js', import.meta.url)))
+    return 'it is not built: run npm run build';
   const [, name] = /Cannot find package '(.+?)'/.exec(error.message) || [];
   return name && `the package ${name} is not installed: run npm install`;
 }

@@ -2,11 +2,11 @@ import { describePlan } from '../jobs/describe-plan.js';
 import { checkMemory } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
 import { preparePretraining, pretrain } from '../jobs/pretrain.js';
-import { threadsNote } from '../runtime/threads.js';
 import type { RunResult } from '../train/observer.js';
 import { ConsoleReporter } from '../train/observers/console.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
+import { noteThreads } from './common-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
 import { print } from './print.js';
 import { StopSignal } from './stop-signal.js';
@@ -15,6 +15,7 @@ export const options = pretrainFlags;
 
 export async function run(argv: PretrainArguments): Promise<void> {
   const given = pretrainOptions(argv);
+  noteThreads(given.threads);
   if (argv.dryRun) await printPlan(given);
   else await runPretraining(given);
 }
@@ -23,8 +24,6 @@ export async function run(argv: PretrainArguments): Promise<void> {
 export async function runPretraining(given: PretrainOptions): Promise<RunResult> {
   const stop: StopSignal = new StopSignal((line) => reporter.note(line));
   const reporter = new ConsoleReporter(() => stop.received);
-  const slow = threadsNote(given.threads);
-  if (slow !== undefined) reporter.note(slow);
   try {
     return await pretrain(given, {
       observer: reporter,

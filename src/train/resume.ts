@@ -26,7 +26,10 @@ export function describeRun(
   { length, fingerprint }: Pick<ImageSource, 'length' | 'fingerprint'>,
   versions: { mae: string; onnxruntime: string },
 ): RunConfig {
-  const flags = Object.entries(options).map(([field, value]) => [kebabCase(field), withFullPath(field, value)]);
+  const flags = Object.entries(options).map(([field, value]) => [
+    kebabCase(field),
+    withFullPath(field, value),
+  ]);
   const dataset = { images: length, fingerprint };
   return { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
 }

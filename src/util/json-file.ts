@@ -8,28 +8,22 @@ import { codeOf, messageOf, UserError } from './errors.js';
  * @param where what names the file, for the error
  */
 export function readJsonFile(path: string | URL, where: string): unknown {
+  const refuse = (got: string) => new UserError(`${where}: expected a JSON file at ${path}, got ${got}`);
   let bytes: Uint8Array;
   try {
     const stats = statSync(path);
+    if (stats.isDirectory()) throw refuse('a folder');
     const isPipe = stats.isFIFO() && /^\/(dev|proc)\//.test(String(path));
-    if (!stats.isFile() && !isPipe) {
-      throw new UserError(
-        `${where}: expected a JSON file, got a ${stats.isDirectory() ? 'folder' : 'device or pipe'} at ${path}`,
-      );
-    }
+    if (!stats.isFile() && !isPipe) throw refuse('a device or pipe');
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    const code = codeOf(error);
-    const reason = code === 'ENOENT' ? 'nothing there; check the path' : (code ?? messageOf(error));
-    throw new UserError(`${where}: cannot read ${path} (${reason})`);
+    throw refuse(codeOf(error) === 'ENOENT' ? 'nothing there; check the path' : messageOf(error));
   }
   try {
     return JSON.parse(decode(bytes));
   } catch (error) {
-    throw new UserError(
-      `${where}: expected JSON in ${path}, got ${bytes.length === 0 ? 'an empty file' : messageOf(error)}`,
-    );
+    throw refuse(bytes.length === 0 ? 'an empty file' : messageOf(error));
   }
 }
 

@@ -158,19 +158,19 @@ describe('mae', () => {
       ['{"kernels":"no"}', /^--kernels: expected true or false in .*, got "no"$/],
       ['{"batchSize":3}', /unknown option "batchSize"; did you mean "batch-size"\?/],
       ['[]', /^--config: expected a JSON object of options in /],
-      ['', /^--config: expected JSON in .*, got an empty file$/],
+      ['', /^--config: expected a JSON file at .*, got an empty file$/],
     ])('%s is refused for what it is', async (text, message) => {
       expect(await maeOneLine(given(write('config.json', text)))).toMatch(message);
     });
 
     test('a folder, a pipe and nothing at all are', async () => {
-      expect(await maeOneLine(given(folder))).toMatch(/^--config: expected a JSON file, got a folder at /);
+      expect(await maeOneLine(given(folder))).toMatch(/^--config: expected a JSON file at .*, got a folder$/);
       expect(await maeOneLine(given(join(folder, 'none.json')))).toMatch(
-        /^--config: cannot read .*nothing there/,
+        /^--config: expected a JSON file at .*none\.json, got nothing there/,
       );
       if (process.platform === 'win32') return;
       expect(await maeOneLine(given('/dev/zero'))).toMatch(
-        /^--config: expected a JSON file, got a device or pipe/,
+        /^--config: expected a JSON file at \/dev\/zero, got a device or pipe$/,
       );
     });
 
