@@ -1,5 +1,5 @@
 // Written in words that Node 14 reads: it has to be able to say that it is too old.
-import { readFileSync } from 'fs';
+import { readFileSync } from 'node:fs';
 
 /** Why this Node cannot run mae, or undefined; `engines` of package.json says which ones can. */
 export function nodeProblem(version) {

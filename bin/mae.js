@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // No import from ../dist at the top: Node would read all of it, and fail, before a word of this file runs.
-import { existsSync } from 'fs';
+import { existsSync } from 'node:fs';
 import { nodeProblem } from './check-node.js';
 
 function fail(message) {
