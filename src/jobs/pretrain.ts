@@ -11,7 +11,7 @@ import { validatedEpochs } from '../train/log-file.js';
 import { train } from '../train/loop.js';
 import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
 import { JsonLog } from '../train/observers/jsonl.js';
-import type { PretrainOptions } from '../train/options.js';
+import { defaultWarmupEpochs, type PretrainOptions, pretrainDefaults } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
 import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
 import { startPosition, withLossScale } from '../train/start.js';
@@ -98,9 +98,14 @@ function summary(options: PretrainOptions, plan: Plan, manifest: Manifest, image
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { kept, patches } = manifest.options as MaeOptions;
   const { stepsPerEpoch, effectiveBatchSize, totalSteps } = plan;
+  const { epochs, warmupEpochs } = options;
+  const isScaled = epochs < pretrainDefaults.warmupEpochs && warmupEpochs === defaultWarmupEpochs(epochs);
   return [
     `${options.model}: ${millions} M parameters, ${kept} of ${patches} patches visible`,
     `${options.dataPath}: ${images.length} images, ${stepsPerEpoch} steps of ${effectiveBatchSize} an epoch, ` +
       `${totalSteps} steps in all`,
+    ...(isScaled
+      ? [`${warmupEpochs} epochs of warm-up, a twentieth of all; --warmup-epochs sets others`]
+      : []),
   ];
 }

@@ -48,7 +48,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       // once in a while: end the epoch, save, validate
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
       if (isEpochEnd) position = await endEpoch(position, { options, plan, loader, feed }, tell);
-      const isLast = position.step === plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
+      const isLast = position.step >= plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
       const isSave = checkpoints.isDue(position, isEpochEnd);
       if (isSave || isLast) await checkpoints.save(position);
       if (validation.isDue(position)) await validation.run(position, tell);
