@@ -1,5 +1,6 @@
 /** The header of a safetensors file: the JSON between its 8-byte length and its data. No file is touched here. */
 import { messageOf, UserError } from '../../util/errors.js';
+import { repeatedKey } from '../../util/json-file.js';
 import { byteLength, type Dtype, dtypeBytes } from './dtypes.js';
 
 export interface TensorEntry {
@@ -94,29 +95,6 @@ export function decodeHeader(json: Uint8Array, dataBytes: number, path: string):
     tensors: new Map(entries.map((entry) => [entry.name, entry])),
     metadata: metadata as Record<string, string>,
   };
-}
-
-/** The first key that one object of valid JSON has twice: JSON.parse keeps the last one in silence. */
-function repeatedKey(json: string): string | undefined {
-  const open: (Set<string> | undefined)[] = []; // the keys of the objects around i; undefined for an array
-  for (let i = 0; i < json.length; i++) {
-    const c = json[i];
-    if (c === '{') open.push(new Set());
-    else if (c === '[') open.push(undefined);
-    else if (c === '}' || c === ']') open.pop();
-    else if (c === '"') {
-      const start = i++;
-      for (; json[i] !== '"'; i++) if (json[i] === '\\') i++;
-      let next = i + 1;
-      while (next < json.length && ' \t\n\r'.includes(json[next]!)) next++;
-      if (json[next] !== ':') continue;
-      const key = JSON.parse(json.slice(start, i + 1)) as string;
-      const keys = open.at(-1)!;
-      if (keys.has(key)) return key;
-      keys.add(key);
-    }
-  }
-  return undefined;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
