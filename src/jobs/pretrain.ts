@@ -70,7 +70,7 @@ async function trainInDirectory(
   const paths = runPaths(options.outputDir);
   const versions = { mae: version, onnxruntime: runtime.api.version };
   const description = describeRun(options, task.model, trainImages, versions);
-  const resumeFrom = await findResume(description, options);
+  const resumeFrom = await findResume(description, options, note);
   await writeRunConfig(options.outputDir, description);
   writeArtifacts(artifacts, paths.artifacts);
   for (const line of summary(options, plan, manifest, trainImages)) note(line);

@@ -120,3 +120,19 @@ export function formatBytes(bytes: number): string {
   for (; bytes >= 1024 && unit < units.length - 1; unit++) bytes /= 1024;
   return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
 }
+
+/** Whether a path leads to a regular file. */
+export function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+/** Whether anything is at a path. */
+export function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

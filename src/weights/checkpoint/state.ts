@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
+import { checkpointFiles } from './checkpoint-files.js';
 import { explained, writeJsonAtomically } from './durable-files.js';
-import { checkpointFiles } from './run-directory.js';
 
 const format = 'mae-state';
 const version = 1;

@@ -14,10 +14,10 @@ export function loadInitialWeights(
   given: string,
   config: ModelConfig,
 ): Promise<Pick<Weights, 'parameters' | 'notes'>> {
-  return withModel(given, async ({ source, described, hasDecoder }) => {
+  return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
     const there = described?.config;
     if (there !== undefined) checkHeads(there, config, source.path, hasDecoder);
-    const notes = [...leftOver(source, config, hasDecoder)];
+    const notes = [...found, ...leftOver(source, config, hasDecoder)];
     if (!hasDecoder) notes.push(`${source.path} has no decoder: it starts fresh, from --seed`);
     const specs = parametersOf(config, hasDecoder);
     const sameGrid = there === undefined || sameShape(gridOf(there), gridOf(config));

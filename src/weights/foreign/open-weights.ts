@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
 import { explained } from '../checkpoint/durable-files.js';
-import { isPth } from '../checkpoint/run-directory.js';
+import { isPth } from '../checkpoint/resolve-checkpoint.js';
 import { openSafetensors, readFloat32, type SafetensorsFile } from '../checkpoint/safetensors.js';
 import { openPth } from './pth/pth.js';
 import type { SourceTensor, WeightSource } from './weight-source.js';

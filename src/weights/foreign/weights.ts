@@ -25,7 +25,7 @@ export function loadWeights(
   given: string,
   specsOf: (config: ModelConfig, hasDecoder: boolean) => ParameterSpec[],
 ): Promise<Weights> {
-  return withModel(given, async ({ source, described, hasDecoder }) => {
+  return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
     const info = described ?? inferModel(source, hasDecoder);
     const { config } = info;
     // before lists are made of it: a description may say anything
@@ -42,7 +42,7 @@ export function loadWeights(
           'give weights of the whole model: these are good for export-encoder and for pretrain --init',
       );
     }
-    const notes = [...info.notes, ...leftOver(source, config, hasDecoder)];
+    const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder)];
     const present = specs.filter(({ name, group }) => group !== 'fixed' || source.tensors.has(name));
     checkParameters(source, present);
     const parameters = new Map<string, Float32Array>();
