@@ -14,7 +14,7 @@ export const options = {
     requiresArg: true,
     coerce: text('output'),
     describe:
-      'PNG: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
+      'PNG, JPEG or WebP, as it ends: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
   },
   'input-size': inputSizeFlag,
   'mask-ratio': {
@@ -51,9 +51,14 @@ export function positionals(argv: Argv): Argv {
 type ReconstructArguments = Arguments<typeof options> & { images: string[] };
 
 export async function run(argv: ReconstructArguments): Promise<void> {
-  const results = await reconstruct({ ...argv, fit: argv.fit as Fit }, (note) => console.error(note));
+  const { results, failed } = await reconstruct({ ...argv, fit: argv.fit as Fit }, (note) =>
+    console.error(note),
+  );
   for (const line of results) {
     console.log(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
   }
   if (!argv.json) console.log(`wrote ${argv.output}`);
+  if (failed === 0) return;
+  console.error(`mae: ${failed} of ${argv.images.length} images are not in ${argv.output}`);
+  process.exitCode = 1;
 }

@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { messageOf, UserError } from '../util/errors.js';
+import { checkRegularFile } from '../util/regular-file.js';
+import { explained } from '../util/system-errors.js';
 import { type ModelConfig, parseModelConfig, withInputSize } from './config.js';
 
 const presetFolder = new URL('../../models/', import.meta.url);
@@ -24,11 +26,12 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
     );
   }
   const path = isPath ? nameOrPath : new URL(`${nameOrPath}.json`, presetFolder);
+  if (isPath) checkRegularFile(nameOrPath, '--model');
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw new UserError(`--model: cannot read ${nameOrPath} (${codeOf(error) ?? messageOf(error)})`);
+    throw explained(error, '--model', `to read ${nameOrPath}`);
   }
   let value: unknown;
   try {

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, UserError } from '../../util/errors.js';
+import { explained } from '../../util/system-errors.js';
 import { allCheckpointFiles, type CheckpointFile, checkpointFiles, digestsFile } from './checkpoint-files.js';
-import { explained, isFile } from './durable-files.js';
+import { isFile } from './durable-files.js';
 import { openSafetensors } from './safetensors.js';
 import { readState } from './state.js';
 

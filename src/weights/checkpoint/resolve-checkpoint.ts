@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../../util/errors.js';
+import { explained } from '../../util/system-errors.js';
 import { checkpointFiles } from './checkpoint-files.js';
-import { explained, isFile } from './durable-files.js';
+import { isFile } from './durable-files.js';
 import { type Checkpoint, latestCheckpoint, runPaths } from './run-directory.js';
 
 export interface ResolvedCheckpoint {

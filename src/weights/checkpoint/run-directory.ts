@@ -10,11 +10,11 @@
 import { copyFile, link, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { codeOf, UserError } from '../../util/errors.js';
+import { makeFolder } from '../../util/make-folder.js';
+import { diskCodeOf, explained, remedyOf } from '../../util/system-errors.js';
 import { allCheckpointFiles, digestsFile } from './checkpoint-files.js';
 import { writeDigests } from './digests.js';
 import {
-  diskCodeOf,
-  explained,
   folderBytes,
   formatBytes,
   freeBytes,
@@ -60,7 +60,7 @@ export async function writeCheckpoint(
   const before = await latestCheckpoint(run);
   const temporary = join(checkpoints, `.tmp-${name}-${process.pid}`);
   try {
-    await mkdir(checkpoints, { recursive: true });
+    makeFolder(checkpoints);
     await removeTemporaries(checkpoints); // those of killed processes may hold the space that is needed
     await mkdir(temporary);
     await write(temporary);
@@ -162,10 +162,9 @@ async function diskError(
     needed = `more than ${formatBytes(free)}`;
   else if (before !== undefined)
     needed = `about ${formatBytes(beforeBytes)} (as ${basename(before.folder)} has)`;
-  const remedy =
-    code === 'EIO'
-      ? 'the disk reports a fault: check it (dmesg) or move the run to another one'
-      : 'free some space or keep fewer checkpoints';
+  const remedy = ['ENOSPC', 'EDQUOT'].includes(code)
+    ? 'free some space or keep fewer checkpoints'
+    : (remedyOf(code) ?? 'check the disk');
   return new UserError(
     `checkpoint: expected ${needed} for ${name} in ${checkpoints}, got ${code} ` +
       `with ${free === undefined ? 'an unknown number of bytes' : formatBytes(free)} free; ${remedy}, ` +

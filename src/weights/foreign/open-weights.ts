@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
-import { explained } from '../checkpoint/durable-files.js';
+import { explained } from '../../util/system-errors.js';
 import { isPth } from '../checkpoint/resolve-checkpoint.js';
 import { openSafetensors, readFloat32, type SafetensorsFile } from '../checkpoint/safetensors.js';
 import { openPth } from './pth/pth.js';

@@ -6,8 +6,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl';
 import { messageOf, UserError } from '../../../util/errors.js';
+import { explained } from '../../../util/system-errors.js';
 import { arrayFrom, byteLength, checkFloat, type TensorArray, toFloat32 } from '../../checkpoint/dtypes.js';
-import { explained } from '../../checkpoint/durable-files.js';
 import { openRegularFile, readRegion } from '../../checkpoint/file-regions.js';
 import type { WeightSource } from '../weight-source.js';
 import { Fields, type PickleValue } from './pickle.js';
