@@ -4,6 +4,7 @@ import { UserError } from '../../util/errors.js';
 import { explained } from '../../util/system-errors.js';
 import { checkpointFiles } from './checkpoint-files.js';
 import { isFile } from './durable-files.js';
+import { isModelFile } from './model-content.js';
 import { type Checkpoint, latestCheckpoint, runPaths } from './run-directory.js';
 
 export interface ResolvedCheckpoint {
@@ -19,15 +20,6 @@ export interface ResolvedCheckpoint {
 
 /** What transformers calls a model's file where it is not model.safetensors. */
 const transformersFiles = ['model.safetensors.index.json', 'pytorch_model.bin'] as const;
-
-/** Whether a name is that of a file of torch.save. */
-export function isPth(path: string): boolean {
-  return ['.pth', '.pt', '.bin'].some((ending) => path.endsWith(ending));
-}
-
-function isModelFile(path: string): boolean {
-  return path.endsWith('.safetensors') || path.endsWith('.safetensors.index.json') || isPth(path);
-}
 
 /**
  * Finds the model in what a person may point at: a run directory (its latest checkpoint), its `checkpoints`

@@ -3,6 +3,7 @@ import { type ParameterSpec, parametersOf } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
 import { sameShape } from '../../util/shape.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
+import { checkFinite } from './finite.js';
 import { leftOver, withModel } from './open-model.js';
 import type { Weights } from './weights.js';
 
@@ -39,6 +40,7 @@ export function loadInitialWeights(
     checkParameters(source, usable);
     const parameters = new Map<string, Float32Array>();
     for (const { name } of usable) parameters.set(name, await source.readFloat32(name));
+    checkFinite(parameters, source.path);
     return { parameters, notes };
   });
 }

@@ -28,6 +28,7 @@ export async function withModel<T>(given: string, use: (model: OpenModel) => Pro
   const file = await openWeights(modelPath);
   try {
     const source = inPublishedNames(file);
+    notes.push(...source.notes);
     const isFolder = (await stat(given)).isDirectory();
     const described = await describedModel(source, configPath, isFolder);
     const hasDecoder = [...source.tensors.keys()].some((name) => /^decoder_(blocks|embed|pred)\./.test(name));

@@ -2,6 +2,7 @@ import { type ModelConfig, patchCount } from '../../model/config.js';
 import { isOfDecoder, type ParameterSpec } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
+import { checkFinite } from './finite.js';
 import { inferModel } from './infer-model.js';
 import type { ModelInfo } from './model-info.js';
 import { leftOver, withModel } from './open-model.js';
@@ -61,6 +62,7 @@ export function loadWeights(
         parameters.set(name, table);
       }
     }
+    checkFinite(parameters, source.path);
     return { ...info, notes, path: source.path, hasDecoder, parameters };
   });
 }
