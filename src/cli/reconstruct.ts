@@ -1,6 +1,7 @@
 import type { Argv, Options } from 'yargs';
 import type { Fit } from '../data/load-image.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
+import { UserError } from '../util/errors.js';
 import { checkpointFlag, deviceFlag, jsonFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
@@ -48,10 +49,24 @@ export function positionals(argv: Argv): Argv {
     );
 }
 
-type ReconstructArguments = Arguments<typeof options> & { images: string[] };
+type ReconstructArguments = Arguments<typeof options> & { images?: string[] };
+
+/** What yargs makes of `-` (nothing) and of names after `--` (numbers, perhaps) is not what was meant. */
+function imagesOf({ images = [] }: ReconstructArguments): string[] {
+  const words = process.argv.slice(2);
+  const end = words.indexOf('--');
+  const [before, after] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
+  const given = [...images, ...after];
+  if (before.includes('-')) {
+    throw new UserError('images: expected paths of files, got -; standard input is not read: give a file');
+  }
+  if (given.length > 0) return given;
+  throw new UserError('images: expected at least one path of a picture, got none; name one');
+}
 
 export async function run(argv: ReconstructArguments): Promise<void> {
-  const { results, failed } = await reconstruct({ ...argv, fit: argv.fit as Fit }, (note) =>
+  const images = imagesOf(argv);
+  const { results, failed } = await reconstruct({ ...argv, images, fit: argv.fit as Fit }, (note) =>
     console.error(note),
   );
   for (const line of results) {
@@ -59,6 +74,6 @@ export async function run(argv: ReconstructArguments): Promise<void> {
   }
   if (!argv.json) console.log(`wrote ${argv.output}`);
   if (failed === 0) return;
-  console.error(`mae: ${failed} of ${argv.images.length} images are not in ${argv.output}`);
+  console.error(`mae: ${failed} of ${images.length} images are not in ${argv.output}`);
   process.exitCode = 1;
 }

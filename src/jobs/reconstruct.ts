@@ -82,7 +82,7 @@ export async function reconstruct(
     reconstructor = new Reconstructor(runtime, weights, maskRatio);
     for (const [index, path] of options.images.entries()) {
       try {
-        checkImage(path);
+        if (existsSync(path)) checkRegularFile(path, 'image');
         const image = await loadImage(path, { ...size, fit });
         const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
         checkLoss(loss, path, weights.path);
@@ -119,13 +119,6 @@ export async function checkPicture(output: string, inputs: readonly string[]): P
       'choose another path',
     );
   }
-}
-
-function checkImage(path: string): void {
-  if (path === '-') {
-    throw new UserError('image: expected the path of a file, got -; standard input is not read: give a file');
-  }
-  if (existsSync(path)) checkRegularFile(path, 'image');
 }
 
 function checkLoss(loss: number, image: string, weights: string): void {

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { checkRegularFile } from '../../util/regular-file.js';
+import { explained } from '../../util/system-errors.js';
 
 export type ModelFormat = 'pth' | 'safetensors';
 
@@ -7,11 +8,15 @@ export type ModelFormat = 'pth' | 'safetensors';
 export function modelFormat(path: string): ModelFormat | undefined {
   checkRegularFile(path, 'checkpoint');
   const start = Buffer.alloc(9);
-  const descriptor = openSync(path, 'r');
   try {
-    if (readSync(descriptor, start, 0, start.length, 0) < start.length) return undefined;
-  } finally {
-    closeSync(descriptor);
+    const descriptor = openSync(path, 'r');
+    try {
+      if (readSync(descriptor, start, 0, start.length, 0) < start.length) return undefined;
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch (error) {
+    throw explained(error, 'checkpoint', `to read ${path}`);
   }
   if (start.toString('latin1', 0, 4) === 'PK\u0003\u0004') return 'pth'; // a zip file
   // the length of a header of less than 2^32 bytes, then its JSON

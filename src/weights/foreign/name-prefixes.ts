@@ -21,7 +21,7 @@ export interface BareName {
 }
 
 export interface Prefixes {
-  /** The name of a tensor without them; `other`: of a tensor that is not of this model. */
+  /** The name of a tensor without them; in brackets that of a tensor that is not of this model, which may be the same. */
   bare(given: string): BareName;
   readonly isOpenMMLab: boolean;
   readonly notes: readonly string[];
@@ -29,7 +29,8 @@ export interface Prefixes {
 
 /** A UserError where a file holds several models, of which none is an average of another. */
 export function findPrefixes(given: Iterable<string>, path: string): Prefixes {
-  const names = [...given].map((name) => name.replace(wrappers, ''));
+  const all = [...given];
+  const names = all.map((name) => name.replace(wrappers, ''));
   const encoders = prefixesBy(encoderAnchor, names);
   const encoder = encoders.length > 1 ? chosen(encoders, path) : (encoders[0] ?? '');
   const decoders = prefixesBy(decoderAnchor, names);
@@ -40,7 +41,7 @@ export function findPrefixes(given: Iterable<string>, path: string): Prefixes {
     notes.push(`${path} holds several models (${encoders.join(', ')}): ${encoder} is taken`);
   else if (left.length > 0)
     notes.push(`${path}: ${left.join(' and ')} before the names of its tensors is left out`);
-  if ([...given].some((name) => name.includes('_orig_mod.')))
+  if (all.some((name) => name.includes('_orig_mod.')))
     notes.push(`${path}: _orig_mod. in its names is left out`);
   return {
     notes,
@@ -60,7 +61,7 @@ export function findPrefixes(given: Iterable<string>, path: string): Prefixes {
       const isBare = encoder === '' || decoder === '';
       return isBare
         ? { name: unwrapped, part: encoder === '' ? 'encoder' : 'decoder' }
-        : { name, part: 'other' };
+        : { name: `(${name})`, part: 'other' };
     },
   };
 }

@@ -110,7 +110,7 @@ function fromOpenMMLabName(given: string, part: 'encoder' | 'decoder'): string {
 /** The published name of a tensor; that of a tensor of something else, which is no parameter's. */
 function publishedName(given: string, prefixes: Prefixes): PublishedName {
   const { name, part } = prefixes.bare(given);
-  if (part === 'other') return { name: given };
+  if (part === 'other') return { name };
   if (prefixes.isOpenMMLab) return { name: fromOpenMMLabName(name, part) };
   return fromTransformersName(name) ?? { name: name.replace(/^decoder\.(?=decoder_blocks\.)/, '') };
 }
