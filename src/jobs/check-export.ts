@@ -27,7 +27,7 @@ export async function checkExportFolder(
   const isSame = found === format && (hasConfig ? configKind(config) === format : format !== 'mae');
   if ((hasConfig || hasModel) && !isSame) {
     const got =
-      found === undefined || found === 'other'
+      found === undefined || found === 'other' || found === format
         ? 'files that mae export did not write'
         : `an export as ${found}`;
     throw refused(folder, `a new folder or an export as ${format}`, got, 'choose another folder');

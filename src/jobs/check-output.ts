@@ -42,6 +42,14 @@ export function checkOutputFolder(path: string): void {
   checkAround(path, place);
 }
 
+/** A UserError where no run can be: in a checkpoint, or in what another run removes. */
+export function checkRunFolder(path: string): void {
+  const place = real(path);
+  if (isCheckpoint(place))
+    throw refused(path, 'a run directory', 'a checkpoint', 'give the run, or another folder');
+  checkAround(path, place);
+}
+
 /** Nothing but a run writes into its artifacts/ and checkpoints/: it removes what is old there. */
 function checkAround(path: string, folder: string): void {
   for (let inner = folder; dirname(inner) !== inner; inner = dirname(inner)) {

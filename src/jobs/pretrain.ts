@@ -17,6 +17,7 @@ import { startPosition, withLossScale } from '../train/start.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
+import { checkRunFolder } from './check-output.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { openImageFolder } from './open-images.js';
 import { type Prepared, prepare } from './prepare.js';
@@ -36,6 +37,7 @@ export function preparePretraining<O extends PretrainOptions>(options: O): Promi
 
 /** Builds what a run needs, continues the run of its directory or starts one, and trains. */
 export async function pretrain(given: PretrainOptions, terminal: Terminal): Promise<RunResult> {
+  checkRunFolder(given.outputDir);
   const prepared = await preparePretraining(given);
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
