@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { rename, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,6 +10,7 @@ import { imagenetDeviation, imagenetMean } from '../model/imagenet.js';
 import { encoderParameters } from '../model/parameters.js';
 import { presetNameOf } from '../model/presets.js';
 import { bytesOf } from '../util/bytes.js';
+import { replaceFile } from '../util/replace-file.js';
 import { encoderGraph, type Pool } from './graphs.js';
 
 /** Protobuf ends at 2 GiB; weights of more than this go into a file beside the model. */
@@ -47,8 +48,9 @@ export async function writeEncoderModel(
   const dataPath = bytes > largestInlineBytes ? `${path}.data` : undefined;
   if (dataPath !== undefined) {
     const chunks = initializers.map(({ data }) => bytesOf(data));
-    await pipeline(Readable.from(chunks), createWriteStream(`${dataPath}.tmp`));
-    await rename(`${dataPath}.tmp`, dataPath);
+    await replaceFile(dataPath, 'export', (temporary) =>
+      pipeline(Readable.from(chunks), createWriteStream(temporary)),
+    );
   }
   const model = encodeModel(expandDefinitions(encoderGraph(config, pool)), {
     metadata: encoderMetadata(config, step, pool),
@@ -56,7 +58,6 @@ export async function writeEncoderModel(
     batchAxis: 'batch',
     ...(dataPath !== undefined && { externalData: basename(dataPath) }),
   });
-  await writeFile(`${path}.tmp`, model);
-  await rename(`${path}.tmp`, path);
+  await replaceFile(path, 'export', (temporary) => writeFile(temporary, model));
   return dataPath === undefined ? [path] : [path, dataPath];
 }

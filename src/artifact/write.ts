@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { makeFolder } from '../util/make-folder.js';
+import { explained } from '../util/system-errors.js';
 import type { Artifacts } from './build.js';
 
 /** A file too large for one array. */
@@ -13,19 +14,26 @@ export interface ArtifactFiles {
   readonly files: ReadonlyMap<string, Uint8Array | ChunkedFile>;
 }
 
-/** Puts artefacts into a folder; a file that is there already with the same bytes is left alone. */
+/**
+ * Puts artefacts into a folder, each by a rename; a file that is there already with the same bytes is left alone. What
+ * cannot be finished is removed.
+ */
 export function writeArtifacts({ files }: Artifacts | ArtifactFiles, folder: string): void {
+  let temporary: string | undefined;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     for (const [name, content] of files) {
       const path = join(folder, name);
-      if (!(content instanceof Uint8Array)) writeChunks(`${path}.tmp`, content);
-      else if (holds(path, content)) continue;
-      else writeFileSync(`${path}.tmp`, content);
-      renameSync(`${path}.tmp`, path);
+      if (content instanceof Uint8Array && holds(path, content)) continue;
+      temporary = `${path}.tmp`;
+      if (content instanceof Uint8Array) writeFileSync(temporary, content);
+      else writeChunks(temporary, content);
+      renameSync(temporary, path);
+      temporary = undefined;
     }
   } catch (error) {
-    throw new UserError(`artefacts: cannot write to ${folder} (${codeOf(error) ?? messageOf(error)})`);
+    if (temporary !== undefined) rmSync(temporary, { force: true });
+    throw explained(error, 'artefacts', `to write into ${folder}`);
   }
 }
 

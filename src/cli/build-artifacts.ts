@@ -1,11 +1,16 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Options } from 'yargs';
 import { buildArtifacts } from '../artifact/build.js';
 import { buildOnnxRuntimeTraining } from '../artifact/onnxruntime-training/build.js';
-import { type ArtifactFiles, writeArtifacts } from '../artifact/write.js';
+import type { ArtifactFiles } from '../artifact/write.js';
+import { checkArtifactFolder } from '../jobs/check-artifacts.js';
+import { checkOutputFolder } from '../jobs/check-output.js';
 import { maeTask } from '../model/mae.js';
 import { modelOf } from '../model/presets.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
+import { replaceFile } from '../util/replace-file.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, choice, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
@@ -51,8 +56,13 @@ export const options = {
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
+  checkOutputFolder(argv.output);
   const artifacts = argv.runtime === 'portable' ? portable(argv) : onnxRuntimeTraining(argv);
-  writeArtifacts(artifacts, argv.output);
+  checkArtifactFolder(argv.output, [...artifacts.files.keys()], [argv.model]);
+  for (const [name, content] of artifacts.files) {
+    const data = content instanceof Uint8Array ? content : content.chunks();
+    await replaceFile(join(argv.output, name), 'artefacts', (temporary) => writeFile(temporary, data));
+  }
   for (const [name, { byteLength }] of artifacts.files) print(`${argv.output}/${name}  ${byteLength} bytes`);
 }
 

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
-import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
+import { checkOutputFolder } from '../jobs/check-output.js';
+import { checkPicture, reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
 import { epochLosses } from '../train/log-file.js';
 import { pretrainDefaults } from '../train/options.js';
 import { type Arguments, text } from './flags.js';
@@ -37,6 +38,8 @@ export async function run({ output }: Arguments<typeof options>): Promise<void> 
   const images = join(output, 'images');
   const runFolder = join(output, 'run');
   const picture = join(output, 'reconstruction.png');
+  checkOutputFolder(images);
+  await checkPicture(picture, []);
   note(`rendering ${imageCount} sample images to ${images}`);
   const paths = await writeSampleImages(images, { count: imageCount });
   const result = await runPretraining({ ...recipe, dataPath: images, outputDir: runFolder });

@@ -1,7 +1,12 @@
 import type { Options } from 'yargs';
 import type { Pool } from '../artifact/graphs.js';
 import { checkEncoder } from '../jobs/check-encoder.js';
-import { type EncoderFormat, exportEncoder, exportEncoderDefaults } from '../jobs/export-encoder.js';
+import {
+  type EncoderFormat,
+  encoderFormat,
+  exportEncoder,
+  exportEncoderDefaults,
+} from '../jobs/export-encoder.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { checkpointFlag, deviceFlag, noteThreads, outputFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, text } from './flags.js';
@@ -10,7 +15,7 @@ import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
-  output: outputFlag('File to write'),
+  output: outputFlag('File to write: .onnx or .safetensors'),
   pool: {
     choices: ['cls', 'mean', 'none'],
     default: exportEncoderDefaults.pool,
@@ -20,9 +25,9 @@ export const options = {
   },
   format: {
     choices: ['onnx', 'safetensors'],
-    default: exportEncoderDefaults.format,
+    requiresArg: true,
     coerce: text('format'),
-    describe: 'A model that runs, or its weights under their published names',
+    describe: 'A model that runs, or its weights under their published names (default: as --output ends)',
   },
   'input-size': inputSizeFlag,
   threads: threadsFlag,
@@ -34,7 +39,7 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
   const device = chooseDevice(argv.device);
   const { output, threads } = argv;
   const pool = argv.pool as Pool;
-  const format = argv.format as EncoderFormat;
+  const format = encoderFormat(output, argv.format as EncoderFormat | undefined);
   const weights = await exportEncoder({ ...argv, pool, format }, note);
   print(`wrote ${output}`);
   if (format === 'safetensors') return;

@@ -1,5 +1,6 @@
 import type { Options } from 'yargs';
-import { type ExportFormat, exportModel } from '../jobs/export.js';
+import type { ExportFormat } from '../jobs/check-export.js';
+import { exportModel } from '../jobs/export.js';
 import { checkpointFlag, outputFlag } from './common-flags.js';
 import { type Arguments, text } from './flags.js';
 import { note, print } from './print.js';

@@ -16,7 +16,7 @@ interface Command {
 const commands: readonly [usage: string, description: string, load: () => Promise<unknown>][] = [
   ['pretrain', 'Pretrain a Masked Autoencoder on a folder of images', () => import('./pretrain.js')],
   [
-    'reconstruct <images..>',
+    'reconstruct [images..]',
     'Show what a checkpoint makes of masked images',
     () => import('./reconstruct.js'),
   ],

@@ -1,6 +1,7 @@
 import type { Argv, Options } from 'yargs';
 import type { Fit } from '../data/load-image.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
+import { UserError } from '../util/errors.js';
 import { checkpointFlag, deviceFlag, jsonFlag, noteThreads, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
@@ -15,7 +16,7 @@ export const options = {
     requiresArg: true,
     coerce: text('output'),
     describe:
-      'PNG: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
+      'PNG, JPEG or WebP, as it ends: a row an image, with the original, what the encoder saw, the reconstruction, and the reconstruction with the visible patches pasted in',
   },
   'input-size': inputSizeFlag,
   'mask-ratio': {
@@ -49,13 +50,27 @@ export function positionals(argv: Argv): Argv {
     );
 }
 
-type ReconstructArguments = Arguments<typeof options> & { images: string[] };
+type ReconstructArguments = Arguments<typeof options> & { images?: string[] };
+
+function imagesOf({ images = [] }: ReconstructArguments): string[] {
+  // yargs makes nothing of it
+  const dash = process.argv.indexOf('-');
+  if (dash >= 0 && !process.argv[dash - 1]!.startsWith('-')) {
+    throw new UserError('images: expected paths of files, got -; standard input is not read: give a file');
+  }
+  if (images.length > 0) return images;
+  throw new UserError('images: expected at least one path of a picture, got none; name one');
+}
 
 export async function run(argv: ReconstructArguments): Promise<void> {
   noteThreads(argv.threads);
-  const results = await reconstruct({ ...argv, fit: argv.fit as Fit }, note);
+  const images = imagesOf(argv);
+  const { results, failed } = await reconstruct({ ...argv, images, fit: argv.fit as Fit }, note);
   for (const line of results) {
     print(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
   }
   if (!argv.json) print(`wrote ${argv.output}`);
+  if (failed === 0) return;
+  note(`mae: ${failed} of ${images.length} images are not in ${argv.output}`);
+  process.exitCode = 1;
 }

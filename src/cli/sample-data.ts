@@ -1,5 +1,6 @@
 import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
+import { checkOutputFolder } from '../jobs/check-output.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
 import { print } from './print.js';
@@ -22,6 +23,7 @@ export const options = {
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const { output, count, seed } = argv;
+  checkOutputFolder(output);
   const paths = await writeSampleImages(output, { count, seed });
   print(`${paths.length} images in ${output}`);
 }

@@ -1,12 +1,17 @@
+import { open } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { encoderMetadata, writeEncoderModel } from '../artifact/export-encoder.js';
 import type { Pool } from '../artifact/graphs.js';
 import type { ModelConfig } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
 import { bytesOf } from '../util/bytes.js';
-import { codeOf, UserError } from '../util/errors.js';
-import { writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import { UserError } from '../util/errors.js';
+import { replaceFile } from '../util/replace-file.js';
+import { isFile } from '../weights/checkpoint/durable-files.js';
+import { withSafetensors, writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
+import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 
 /** onnx: a model that runs; safetensors: its weights under their published names. */
 export type EncoderFormat = 'onnx' | 'safetensors';
@@ -24,8 +29,53 @@ export interface ExportEncoderOptions {
 
 export const exportEncoderDefaults = {
   pool: 'cls',
-  format: 'onnx',
 } as const satisfies Partial<ExportEncoderOptions>;
+
+/** The format that the ending of a file says; a UserError where `given` is another one, or neither says any. */
+export function encoderFormat(output: string, given: EncoderFormat | undefined): EncoderFormat {
+  const ending = extname(output).toLowerCase();
+  const said = (
+    { '.onnx': 'onnx', '.safetensors': 'safetensors' } as Readonly<Record<string, EncoderFormat>>
+  )[ending];
+  const format = given ?? said;
+  if (format === undefined) {
+    throw new UserError(
+      `--output: expected a file that ends in .onnx or .safetensors, got ${output}; rename it, or give --format`,
+    );
+  }
+  if (said !== undefined && said !== format) {
+    throw new UserError(`--format: expected ${said}, as ${output} ends, got ${format}; change one of them`);
+  }
+  return format;
+}
+
+/** A UserError where the file would replace anything but an exported encoder, or what it is read from. */
+async function checkEncoderFile({ output, format, checkpoint }: ExportEncoderOptions): Promise<void> {
+  const inputs = await filesOfCheckpoint(checkpoint);
+  // weights too large for ONNX's protobuf go into a second file
+  for (const path of format === 'onnx' ? [output, `${output}.data`] : [output]) checkOutputFile(path, inputs);
+  if ((await isFile(output)) && !(await isExported(output, format))) {
+    const expected = `a new file or an encoder of mae as ${format}`;
+    throw refused(output, expected, 'a file of something else', 'choose another path');
+  }
+}
+
+/** Whether a file says that this command wrote it: an ONNX model at its end, safetensors in their header. */
+async function isExported(path: string, format: EncoderFormat): Promise<boolean> {
+  if (format === 'safetensors') {
+    const metadata = await withSafetensors(path, async (file) => file.metadata).catch(() => undefined);
+    return metadata?.['mae.pool'] !== undefined;
+  }
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    const end = Buffer.alloc(Math.min(size, 2 ** 16));
+    await handle.read(end, 0, end.length, size - end.length);
+    return end.includes('mae.pool');
+  } finally {
+    await handle.close();
+  }
+}
 
 /**
  * Writes the encoder of a checkpoint. Returns the weights in it; `checkEncoder` compares a file with them.
@@ -33,20 +83,16 @@ export const exportEncoderDefaults = {
  * @param note is told what a person should know of how the checkpoint was read.
  */
 export async function exportEncoder(
-  { checkpoint, output, pool, format, inputSize }: ExportEncoderOptions,
+  options: ExportEncoderOptions,
   note: (line: string) => void,
 ): Promise<Weights> {
+  const { checkpoint, output, pool, format, inputSize } = options;
+  await checkEncoderFile(options);
   const weights = atInputSize(await loadWeights(checkpoint, encoderParameters), inputSize);
   for (const line of weights.notes) note(line);
   const { config, parameters, step } = weights;
-  try {
-    if (format === 'safetensors') await writeWeights(output, weights, pool);
-    else await writeEncoderModel(output, config, parameters, { pool, step });
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === undefined) throw error;
-    throw new UserError(`export: cannot write ${output} (${code}); choose another place with -o`);
-  }
+  if (format === 'safetensors') await writeWeights(output, weights, pool);
+  else await writeEncoderModel(output, config, parameters, { pool, step });
   return weights;
 }
 
@@ -54,5 +100,6 @@ async function writeWeights(path: string, { config, parameters, step }: Weights,
   const tensors = encoderParameters(config).map(({ name, shape }) => {
     return { name, dtype: 'F32' as const, shape, data: bytesOf(parameters.get(name)!) };
   });
-  await writeSafetensors(path, tensors, encoderMetadata(config, step, pool));
+  const metadata = encoderMetadata(config, step, pool);
+  await replaceFile(path, 'export', (temporary) => writeSafetensors(temporary, tensors, metadata));
 }

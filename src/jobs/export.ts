@@ -1,19 +1,17 @@
-import { mkdir } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { layerNormEps, layerNormEpsilon } from '../model/config.js';
 import { maeMetadata } from '../model/mask.js';
 import { encoderParameters, type ParameterSpec, parametersOf } from '../model/parameters.js';
 import { bytesOf } from '../util/bytes.js';
-import { explained, writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
+import { replaceFile } from '../util/replace-file.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { modelMetadata } from '../weights/foreign/model-info.js';
 import { toTransformersNames } from '../weights/foreign/tensor-names.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
 import { transformersConfig } from '../weights/foreign/transformers-config.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
-
-/** hf: a folder of transformers' ViTMAE; mae: the published names; timm: the encoder for timm. */
-export type ExportFormat = 'hf' | 'mae' | 'timm';
+import { checkExportFolder, type ExportFormat } from './check-export.js';
 
 export interface ExportOptions {
   readonly checkpoint: string;
@@ -39,6 +37,7 @@ export async function exportModel(
   { checkpoint, format, output }: ExportOptions,
   note: (line: string) => void,
 ): Promise<string[]> {
+  await checkExportFolder(output, format, checkpoint);
   const weights = await loadWeights(checkpoint, (config, hasDecoder) =>
     parametersOf(config, hasDecoder && format !== 'timm'),
   );
@@ -46,13 +45,8 @@ export async function exportModel(
   const { config, metadata, tensors } = exporters[format](weights);
   const configPath = join(output, 'config.json');
   const modelPath = join(output, 'model.safetensors');
-  try {
-    await mkdir(output, { recursive: true });
-    await writeSafetensors(modelPath, tensors, metadata);
-    await writeJsonAtomically(configPath, config);
-  } catch (error) {
-    throw explained(error, 'export', `to write into ${output}`);
-  }
+  await replaceFile(modelPath, 'export', (path) => writeSafetensors(path, tensors, metadata));
+  await replaceFile(configPath, 'export', (path) => writeFile(path, `${JSON.stringify(config, null, 2)}\n`));
   return [configPath, modelPath];
 }
 

@@ -18,6 +18,7 @@ import { startPosition, withLossScale } from '../train/start.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
+import { checkRunFolder } from './check-output.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { openImageFolder, unreadable } from './open-images.js';
 import { type Prepared, prepare } from './prepare.js';
@@ -37,6 +38,7 @@ export function preparePretraining<O extends PretrainOptions>(options: O): Promi
 
 /** Builds what a run needs, continues the run of its directory or starts one, and trains. */
 export async function pretrain(given: PretrainOptions, terminal: Terminal): Promise<RunResult> {
+  checkRunFolder(given.outputDir);
   const prepared = await preparePretraining(given);
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
@@ -71,7 +73,7 @@ async function trainInDirectory(
   const paths = runPaths(options.outputDir);
   const versions = { mae: version, onnxruntime: runtime.api.version };
   const description = describeRun(options, task.model, trainImages, versions);
-  const resumeFrom = await findResume(description, options);
+  const resumeFrom = await findResume(description, options, note);
   await writeRunConfig(options.outputDir, description);
   writeArtifacts(artifacts, paths.artifacts);
   if (sources.validationImages !== undefined) {

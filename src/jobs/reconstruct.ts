@@ -1,10 +1,11 @@
+import { existsSync } from 'node:fs';
 import { evaluationGraph, outputsOf } from '../artifact/graphs.js';
 import { lowerGraph } from '../compiler/lowering/lower.js';
 import { encodeModel } from '../compiler/onnx/encode.js';
 import { type Fit, loadImage } from '../data/load-image.js';
 import { randomPermutation } from '../data/masking.js';
 import { reconstructionPanels } from '../data/pictures/panels.js';
-import { writePictureGrid } from '../data/pictures/picture-grid.js';
+import { isPictureGrid, pictureFormat, writePictureGrid } from '../data/pictures/picture-grid.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { maeTask } from '../model/mae.js';
 import type { MaeOptions } from '../model/mask.js';
@@ -14,14 +15,18 @@ import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { Evaluator } from '../train/engine/evaluator.js';
 import { pretrainDefaults } from '../train/options.js';
+import { UserError } from '../util/errors.js';
+import { checkRegularFile } from '../util/regular-file.js';
+import { isFile } from '../weights/checkpoint/durable-files.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
+import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 
 export interface ReconstructOptions {
   /** Paths of JPEG, PNG, WebP or TIFF files. */
   readonly images: readonly string[];
   readonly checkpoint: string;
-  /** The PNG to write. */
+  /** The picture to write: PNG, JPEG or WebP, as it ends. */
   readonly output: string;
   /** The model's own where not given. */
   readonly inputSize?: ModelConfig['inputSize'] | undefined;
@@ -52,15 +57,17 @@ export interface Reconstruction {
 }
 
 /**
- * Writes one PNG with a row for each image; see `reconstructionPanels`.
+ * Writes one picture with a row for each image; see `reconstructionPanels`. Images that cannot be read or have no loss
+ * are left out, and their number says so; a UserError where no other is left.
  *
- * @param note is told what a person should know of how the checkpoint was read.
+ * @param note is told what a person should know of how the checkpoint was read, and of images left out.
  */
 export async function reconstruct(
   options: ReconstructOptions,
   note: (line: string) => void,
-): Promise<Reconstruction[]> {
+): Promise<{ results: Reconstruction[]; failed: number }> {
   const { checkpoint, inputSize, output, seed, fit, threads } = options;
+  await checkPicture(output, [...options.images, ...(await filesOfCheckpoint(checkpoint))]);
   const device = chooseDevice(options.device);
   const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
   for (const line of weights.notes) note(line);
@@ -70,20 +77,56 @@ export async function reconstruct(
   let reconstructor: Reconstructor | undefined;
   const rows: Uint8Array[][] = [];
   const results: Reconstruction[] = [];
+  const failures: string[] = [];
   try {
     reconstructor = new Reconstructor(runtime, weights, maskRatio);
     for (const [index, path] of options.images.entries()) {
-      const image = await loadImage(path, { ...size, fit });
-      const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
-      rows.push(panels);
-      results.push({ image: path, loss, output, mask_ratio: maskRatio });
+      try {
+        if (existsSync(path)) checkRegularFile(path, 'image');
+        const image = await loadImage(path, { ...size, fit });
+        const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
+        checkLoss(loss, path, weights.path);
+        rows.push(panels);
+        results.push({ image: path, loss, output, mask_ratio: maskRatio });
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        failures.push(error.message);
+      }
     }
   } finally {
     reconstructor?.release();
     runtime.release();
   }
+  const [first] = failures;
+  if (rows.length === 0) {
+    const all = failures.length === 1 ? '' : `none of ${failures.length} images is left; the first: `;
+    throw new UserError(`${all}${first}`);
+  }
+  for (const failure of failures) note(failure);
   await writePictureGrid(output, rows, size);
-  return results;
+  return { results, failed: failures.length };
+}
+
+/** A UserError where the picture would replace anything but an earlier one of this command. */
+export async function checkPicture(output: string, inputs: readonly string[]): Promise<void> {
+  pictureFormat(output);
+  checkOutputFile(output, inputs);
+  if ((await isFile(output)) && !(await isPictureGrid(output))) {
+    throw refused(
+      output,
+      'a new file or a picture of mae reconstruct',
+      'a file of something else',
+      'choose another path',
+    );
+  }
+}
+
+function checkLoss(loss: number, image: string, weights: string): void {
+  if (Number.isFinite(loss)) return;
+  throw new UserError(
+    `reconstruct: expected a finite loss for ${image}, got ${loss}; the numbers in ${weights} are too large: ` +
+      'use an earlier checkpoint',
+  );
 }
 
 /** A model with its mask ratio, ready to reconstruct one image at a time. */

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import type { ManifestParameter } from '../artifact/manifest.js';
 import { bytesOf } from '../util/bytes.js';
 import { checkParameters } from '../weights/checkpoint/check-parameters.js';
-import { checkpointFiles, writeCheckpoint } from '../weights/checkpoint/run-directory.js';
+import { checkpointFiles } from '../weights/checkpoint/checkpoint-files.js';
+import { writeCheckpoint } from '../weights/checkpoint/run-directory.js';
 import {
   readTensorInto,
   type TensorToWrite,

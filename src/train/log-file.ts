@@ -2,7 +2,8 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { codeOf, UserError } from '../util/errors.js';
-import { explained, writeTextAtomically } from '../weights/checkpoint/durable-files.js';
+import { explained } from '../util/system-errors.js';
+import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 
 interface LogLine {
   readonly type: string;

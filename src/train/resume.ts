@@ -4,8 +4,12 @@ import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
 import { camelCase, kebabCase } from '../util/case.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { explained } from '../util/system-errors.js';
+import { allCheckpointFiles } from '../weights/checkpoint/checkpoint-files.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
-import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
+import { resolveCheckpoint } from '../weights/checkpoint/resolve-checkpoint.js';
+import { checkpointsOf, runPaths } from '../weights/checkpoint/run-directory.js';
+import { resolveWholeCheckpoint, wholeCheckpoint } from '../weights/checkpoint/whole-checkpoint.js';
 import { logHasSteps } from './log-file.js';
 import { changesResult, type PretrainOptions } from './options.js';
 
@@ -44,13 +48,25 @@ function withFullPath(field: string, value: unknown): unknown {
   return isPath ? resolve(value) : value;
 }
 
-/** The checkpoint that a run goes on from, or undefined for a new run. */
+/**
+ * The checkpoint that a run goes on from, or undefined for a new run.
+ *
+ * @param note is told of damaged ones that are passed over
+ */
 export async function findResume(
   config: RunConfig,
   { outputDir, resume }: PretrainOptions,
+  note: (line: string) => void,
 ): Promise<string | undefined> {
-  const existing = await readRunConfig(outputDir);
-  const latest = await latestCheckpoint(outputDir);
+  const isNamed = resume !== 'auto' && resume !== 'never';
+  const read = (run: string) =>
+    readRunConfig(run).catch((error) => {
+      if (!isNamed || !(error instanceof TornConfig)) throw error;
+      note(`${runPaths(run).config} is torn: whether that run has the same options is not known`);
+      return undefined;
+    });
+  const existing = await read(outputDir);
+  const [latest] = await checkpointsOf(outputDir);
   // a run that failed before its first step, for a mistyped path perhaps, does not claim the directory for good
   const hasRun = latest !== undefined || (await logHasSteps(runPaths(outputDir).log));
   if (existing !== undefined && hasRun) {
@@ -61,12 +77,13 @@ export async function findResume(
           'or another --output-dir',
       );
     }
-  } else if (existing === undefined && latest !== undefined) {
+  } else if (existing === undefined && latest !== undefined && !isNamed) {
     throw new UserError(
-      `${outputDir} holds checkpoints but no config.json to tell of which run; give another --output-dir`,
+      `${outputDir} holds checkpoints but no config.json to tell of which run; give another --output-dir, ` +
+        unchecked(outputDir),
     );
   }
-  if (resume === 'auto') return latest?.folder;
+  if (resume === 'auto') return (await wholeCheckpoint(outputDir, allCheckpointFiles, note))?.folder;
   if (resume === 'never') {
     if (latest === undefined) return undefined;
     throw new UserError(
@@ -74,14 +91,14 @@ export async function findResume(
         'give another one, or let it continue with --resume auto',
     );
   }
-  const { folder } = await resolveCheckpoint(resume);
+  const { folder } = await resolveWholeCheckpoint(resume, allCheckpointFiles, note);
   if (folder === undefined) {
     throw new UserError(
       `--resume: expected a run or a checkpoint folder with the optimizer's state, got ${resume}; ` +
         'to start from weights alone use --init',
     );
   }
-  const origin = await readRunConfig(join(folder, '..', '..'));
+  const origin = await read(join(folder, '..', '..'));
   const differences = origin === undefined ? [] : compareRuns(origin, config);
   if (differences.length > 0) {
     throw new UserError(`--resume ${resume}: that run is a different one (${differences.join('; ')})`);
@@ -104,7 +121,7 @@ export async function recordedBatch({
   if (resume !== 'auto' && resume !== 'never') {
     const { folder } = await resolveCheckpoint(resume);
     run = folder && join(folder, '..', '..');
-  } else if ((await latestCheckpoint(outputDir)) ?? (await logHasSteps(runPaths(outputDir).log)))
+  } else if ((await checkpointsOf(outputDir)).length > 0 || (await logHasSteps(runPaths(outputDir).log)))
     run = outputDir;
   const options = run === undefined ? undefined : (await readRunConfig(run))?.options;
   const [batchSize, accumIter] = [options?.['batch-size'], options?.['accum-iter']];
@@ -137,6 +154,13 @@ function compareRuns(there: RunConfig, here: RunConfig): string[] {
     .map(([name, a, b]) => `${name} ${a ?? 'not given'} there, ${b ?? 'not given'} here`);
 }
 
+/** A config.json that is no JSON: a person may go on without it, by naming what to resume from. */
+class TornConfig extends UserError {}
+
+function unchecked(run: string): string {
+  return `or the options of that run and --resume ${run} to go on with it unchecked`;
+}
+
 async function readRunConfig(run: string): Promise<RunConfig | undefined> {
   const { config: path } = runPaths(run);
   try {
@@ -145,8 +169,10 @@ async function readRunConfig(run: string): Promise<RunConfig | undefined> {
       return config;
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-    throw new UserError(
-      `${path}: expected the config.json of a run, got ${messageOf(error)}; give another --output-dir`,
+    if (!(error instanceof SyntaxError)) throw explained(error, 'run', `to read ${path}`);
+    throw new TornConfig(
+      `${path}: expected the config.json of a run, got ${messageOf(error)}; give another --output-dir, ` +
+        unchecked(run),
     );
   }
   throw new UserError(`${path}: expected the config.json of a run of mae; give another --output-dir`);

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { codeOf, messageOf, UserError } from './errors.js';
+import { kindOf } from './regular-file.js';
 
 /**
  * The value in a JSON file that a person names, with or without a byte order mark. Shells hand pipes over below /dev;
@@ -12,9 +13,8 @@ export function readJsonFile(path: string | URL, where: string): unknown {
   let bytes: Uint8Array;
   try {
     const stats = statSync(path);
-    if (stats.isDirectory()) throw refuse('a folder');
-    const isPipe = stats.isFIFO() && /^\/(dev|proc)\//.test(String(path));
-    if (!stats.isFile() && !isPipe) throw refuse('a device or pipe');
+    const isFromShell = stats.isFIFO() && /^\/(dev|proc)\//.test(String(path));
+    if (!stats.isFile() && !isFromShell) throw refuse(kindOf(stats));
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -2,6 +2,7 @@ import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { codeOf, messageOf, UserError } from './errors.js';
+import { withRemoval } from './with-removal.js';
 
 /** Runs something with a new folder for temporary files, which goes with it: also when a signal ends the process. */
 export async function withScratchFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
@@ -15,20 +16,10 @@ export async function withScratchFolder<T>(use: (folder: string) => Promise<T>):
       `temporary files: cannot write to ${parent} (${reason}); set TMPDIR to a folder with space`,
     );
   }
-  const remove = () => removeBusy(folder);
-  // 128 + the signal's number, as shells say it
-  const interrupt = () => process.exit(130);
-  const terminate = () => process.exit(143);
-  const hangUp = () => process.exit(129);
-  const isHeld = process.listenerCount('SIGHUP') > 0; // ignored, or a run's own
-  process.on('exit', remove).on('SIGINT', interrupt).on('SIGTERM', terminate);
-  if (!isHeld) process.on('SIGHUP', hangUp);
-  try {
-    return await use(folder);
-  } finally {
-    process.off('exit', remove).off('SIGINT', interrupt).off('SIGTERM', terminate).off('SIGHUP', hangUp);
-    remove();
-  }
+  return withRemoval(
+    () => removeBusy(folder),
+    () => use(folder),
+  );
 }
 
 /** Removes a folder into which threads of this process may still write. */

@@ -230,7 +230,9 @@ describe('the manifest', () => {
     writeFileSync(join(folder, 'a-file'), '');
     const target = join(folder, 'a-file', 'artifacts');
     expect(() => writeArtifacts({ manifest, files }, target)).toThrow(UserError);
-    expect(() => writeArtifacts({ manifest, files }, target)).toThrow(`cannot write to ${target} (ENOTDIR)`);
+    expect(() => writeArtifacts({ manifest, files }, target)).toThrow(
+      `to write into ${target}, got ENOTDIR; a part of this path is a file`,
+    );
   });
 
   test('that is missing or of another version is the user’s error, with a remedy', () => {

@@ -184,26 +184,59 @@ describe('checkpoints that cannot be read', () => {
       /does not fit the model: .*blocks\.1\.[\w.]+ is missing/,
     ],
   ])('%s: one line from each command', async (name, damage, message) => {
-    const checkpoint = damaged(name, damage);
-    for (const args of uses(checkpoint)) expect(await maeOneLine(args)).toMatch(message);
+    const checkpoint = latestFolder(damaged(name, damage));
+    // as earlier versions saved it: nothing but the file itself tells
+    rmSync(join(checkpoint, 'SHA256SUMS'));
+    for (const args of uses(join(checkpoint, 'model.safetensors')))
+      expect(await maeOneLine(args)).toMatch(message);
     expect(existsSync(join(folder, 'never.png'))).toBe(false);
     expect(existsSync(join(folder, 'never.onnx'))).toBe(false);
   });
 
-  test('a run does not go on from a truncated one, and keeps it and the older ones', async () => {
-    const copy = damaged('resumed', (path) => truncateSync(path, 30_000));
+  const step6 =
+    'checkpoint: step-9 is damaged (model.safetensors is not what was saved); going on from step-6';
+
+  test('each command takes the one before a damaged one, and says so', async () => {
+    const copy = damaged('passed-over', (path) => truncateSync(path, 30_000));
+    for (const args of uses(copy)) {
+      const { stderr } = await maeOk(args.map((arg) => arg.replace('never', 'passed-over')));
+      expect(stderr).toContain(step6);
+      const named = args.map((arg) => (arg === copy ? latestFolder(copy) : arg));
+      expect(await maeOneLine(named)).toMatch(/got a damaged one .*give .*\/step-6, the newest whole one/);
+    }
+  });
+
+  test('a run goes on from the one before, and ends as one that was left alone', async () => {
+    const copy = damaged('resumed', (path) => {
+      const bytes = readFileSync(path);
+      writeFileSync(path, bytes.fill(0, bytes.length / 2, bytes.length / 2 + 1000));
+    });
+    const { stderr } = await maeOk(pretrainArgs({ ...options, 'output-dir': copy }));
+    expect(stderr).toContain(step6);
+    expect(stderr).toMatch(/continuing from .*step-6\n/);
+    const checkpoints = filesOf(join(run, 'checkpoints'));
+    expect(filesOf(join(copy, 'checkpoints'))).toEqual(checkpoints);
+    const steps = (path: string) => readLog(path, 'train').map(({ step, loss }) => [step, loss]);
+    expect(steps(copy)).toEqual(steps(run));
+  });
+
+  test('all of them damaged: one line that names each, and nothing is touched', async () => {
+    const copy = damaged('hopeless', () => {});
+    for (const step of [3, 6, 9])
+      truncateSync(join(copy, `checkpoints/step-${step}/optimizer.safetensors`), 99);
     const before = filesOf(join(copy, 'checkpoints'));
     const message = await maeError(pretrainArgs({ ...options, 'output-dir': copy }));
-    expect(message).toMatch(/model\.safetensors/);
+    expect(message).toMatch(/got none \(step-9 is .*step-6 is .*step-3 is .*\); copy one back/);
     expect(filesOf(join(copy, 'checkpoints'))).toEqual(before);
     expect(readLog(copy, 'train')).toHaveLength(9);
   });
 
-  test('a damaged state.json is named', async () => {
+  test('a damaged state.json of an earlier version is named', async () => {
     const copy = damaged('stateless', (path) => {
       const state = join(path, '..', 'state.json');
       const { epoch, ...rest } = JSON.parse(readFileSync(state, 'utf8'));
       writeFileSync(state, JSON.stringify({ ...rest, epoch: `${epoch}` }));
+      rmSync(join(path, '..', 'SHA256SUMS'));
     });
     const message = await maeError(pretrainArgs({ ...options, 'output-dir': copy }));
     expect(message).toMatch(/"epoch".*state\.json/);

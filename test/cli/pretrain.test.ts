@@ -35,7 +35,7 @@ describe('a run', () => {
       'artifacts/training_model.onnx',
       'checkpoints/latest',
       ...[3, 6, 9].flatMap((step) =>
-        ['model.safetensors', 'optimizer.safetensors', 'state.json'].map(
+        ['SHA256SUMS', 'model.safetensors', 'optimizer.safetensors', 'state.json'].map(
           (name) => `checkpoints/step-${step}/${name}`,
         ),
       ),

@@ -29,7 +29,12 @@ test('a run that is killed ten times ends as one that is left alone, byte for by
   expect(last).toBe(180);
   const checkpoint = `checkpoints/step-${last}`;
   const wanted = filesOf(join(undisturbed, checkpoint));
-  expect(Object.keys(wanted).sort()).toEqual(['model.safetensors', 'optimizer.safetensors', 'state.json']);
+  expect(Object.keys(wanted).sort()).toEqual([
+    'SHA256SUMS',
+    'model.safetensors',
+    'optimizer.safetensors',
+    'state.json',
+  ]);
   expect(filesOf(join(killed, checkpoint))).toEqual(wanted);
   const losses = (run: string) => readLog(run, 'train').map(({ step, loss }) => [step, loss]);
   expect(losses(killed)).toEqual(losses(undisturbed));

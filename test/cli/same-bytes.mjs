@@ -146,7 +146,7 @@ function reportRun(sides, run) {
   report(`${run}/config.json`, compareConfigs(...file('config.json')));
   report(`${run}/log.jsonl`, compareLogs(...file('log.jsonl')));
   reportFiles(sides, `${run}/artifacts`, { mayAdd: true, compare: compareArtifacts });
-  reportFiles(sides, `${run}/checkpoints`);
+  reportFiles(sides, `${run}/checkpoints`, { mayAdd: true });
 }
 
 function compareArtifacts(wanted, got) {

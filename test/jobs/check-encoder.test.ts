@@ -14,7 +14,12 @@ const place = { threads: 1, device: chooseDevice('cpu') };
 const notes: string[] = [];
 let weights: Weights;
 beforeAll(async () => {
-  const options = { ...exportEncoderDefaults, checkpoint: weightsPath('hf-4'), output: path };
+  const options = {
+    ...exportEncoderDefaults,
+    checkpoint: weightsPath('hf-4'),
+    output: path,
+    format: 'onnx',
+  } as const;
   weights = await exportEncoder(options, (note) => notes.push(note));
 });
 

@@ -5,6 +5,7 @@ import { JsonLog } from '../../src/train/observers/jsonl.js';
 import type { PretrainOptions } from '../../src/train/options.js';
 import { describeRun, findResume, type RunConfig, writeRunConfig } from '../../src/train/resume.js';
 import { UserError } from '../../src/util/errors.js';
+import { writeDigests } from '../../src/weights/checkpoint/digests.js';
 import { tinyModel } from '../support/cli-files.js';
 import { optionsOf, startOf, stepOf, temporaryFolder } from './support.js';
 
@@ -28,6 +29,7 @@ async function makeRun(steps: number[] = [20, 40]): Promise<{ run: string; optio
     for (const name of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
       writeFileSync(join(folder, name), '');
     }
+    await writeDigests(folder);
     writeFileSync(join(run, 'checkpoints', 'latest'), `step-${step}\n`);
   }
   return { run, options };
@@ -36,7 +38,8 @@ async function makeRun(steps: number[] = [20, 40]): Promise<{ run: string; optio
 const resume = (
   options: PretrainOptions,
   changes?: Partial<Pick<RunConfig, 'model' | 'dataset'>>,
-): Promise<string | undefined> => findResume(describeWith(options, changes), options);
+  note: (line: string) => void = () => {},
+): Promise<string | undefined> => findResume(describeWith(options, changes), options, note);
 
 async function refusal(result: Promise<unknown>): Promise<string> {
   const error = await result.then(
@@ -173,6 +176,16 @@ test('a directory of something else is refused', async () => {
   }
 });
 
+test('a torn config.json costs no run: --resume goes on without it, and says so', async () => {
+  const { run, options } = await makeRun();
+  writeFileSync(join(run, 'config.json'), '{ torn');
+  expect(await refusal(resume(options))).toContain(`--resume ${run} to go on with it unchecked`);
+  const notes: string[] = [];
+  const named = resume({ ...options, resume: run }, {}, (line) => notes.push(line));
+  expect(await named).toBe(join(run, 'checkpoints', 'step-40'));
+  expect(notes).toContain(`${run}/config.json is torn: whether that run has the same options is not known`);
+});
+
 test('checkpoints without a config.json are refused', async () => {
   const { run, options } = await makeRun();
   const other = join(temporaryFolder(), 'other');
@@ -180,6 +193,8 @@ test('checkpoints without a config.json are refused', async () => {
   const { cpSync } = await import('node:fs');
   cpSync(join(run, 'checkpoints'), join(other, 'checkpoints'), { recursive: true });
   expect(await refusal(resume({ ...options, outputDir: other }))).toContain('no config.json');
+  const named = resume({ ...options, outputDir: other, resume: other });
+  expect(await named).toBe(join(other, 'checkpoints', 'step-40'));
 });
 
 test('a run that never took a step leaves its directory to the next one', async () => {

@@ -5,11 +5,15 @@
  * Every byte is a pure function of (seed, index) on every platform: besides + − × ÷ only sqrt and floor are
  * used, which IEEE 754 rounds in one way, and the JPEGs are written by jpeg-js, which is JavaScript too.
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import jpeg from 'jpeg-js';
-import { codeOf, UserError } from '../../util/errors.js';
+import { UserError } from '../../util/errors.js';
+import { makeFolder } from '../../util/make-folder.js';
 import { RandomStream } from '../../util/random.js';
+import { checkRegularFile } from '../../util/regular-file.js';
+import { explained } from '../../util/system-errors.js';
 import { clamp } from './canvas.js';
 import { deadLeaves, landscape, stillLife, texture } from './scenes.js';
 
@@ -44,27 +48,45 @@ export async function writeSampleImages(
     const name = `${kind}-${String(number).padStart(5, '0')}.jpg`;
     const path = join(folder, kind, name);
     const bytes = encodeJpeg(data, size.width, size.height, quality);
-    try {
-      const old = await readFile(path).catch(() => undefined);
-      if (old === undefined || !bytes.equals(old)) {
-        await mkdir(join(folder, kind), { recursive: true });
-        const beside = join(folder, kind, `.${name}.tmp`);
-        await writeFile(beside, bytes);
-        await rename(beside, path);
-      }
-    } catch (error) {
-      const code = codeOf(error);
-      if (code === undefined) throw error;
+    const old = await readOld(path);
+    if (old !== undefined && !isOurs(old, bytes)) {
       throw new UserError(
-        `sample images: expected to write ${path}, got ${code}; choose a folder that can be written, ` +
-          'on a disk with some space',
-        { cause: error },
+        `sample images: expected a sample image or nothing at ${path}, got a file of something else; choose another folder`,
       );
+    }
+    if (old === undefined || !bytes.equals(old)) {
+      await replaceImage(path, bytes);
     }
     paths.push(path);
     onProgress?.(index + 1, count);
   }
   return paths;
+}
+
+async function readOld(path: string): Promise<Buffer | undefined> {
+  if (!existsSync(path)) return undefined;
+  checkRegularFile(path, 'sample images');
+  return readFile(path);
+}
+
+async function replaceImage(path: string, bytes: Uint8Array): Promise<void> {
+  const beside = join(dirname(path), `.${basename(path)}.tmp`);
+  try {
+    makeFolder(dirname(path));
+    await writeFile(beside, bytes);
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true }).catch(() => {});
+    throw explained(error, 'sample images', `to write ${path}`);
+  }
+}
+
+/** Bytes of a JPEG before its sizes: markers and quantisation tables, those of jpeg-js at one quality. */
+const headBytes = 2 + 18 + 134;
+
+/** Whether a file is a sample image, perhaps of another seed. */
+function isOurs(old: Buffer, bytes: Buffer): boolean {
+  return old.subarray(0, headBytes).equals(bytes.subarray(0, headBytes));
 }
 
 function sampleSize(seed: number, index: number, width: number, height: number) {

@@ -2,48 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { codeOf, UserError } from '../../util/errors.js';
-
-const remedies: Record<string, string> = {
-  ENOENT: 'check the spelling of the path, and that nothing removed it meanwhile',
-  EACCES: 'give this user the right to it, or choose another folder',
-  EPERM: 'give this user the right to it, or choose another folder',
-  EROFS: 'the file system is mounted read-only: choose another folder',
-  ENOTDIR: 'a part of this path is a file: remove it, or choose another folder',
-  EISDIR: 'this is a folder: give the path of a file',
-  EEXIST: 'move what is already there, or choose another path',
-  ENAMETOOLONG: 'choose a shorter path',
-  ELOOP: 'its symbolic links lead in a circle: repair them',
-  EMFILE: 'raise the limit of open files (ulimit -n)',
-  ENFILE: 'close other programs: the machine has no open files left',
-  ENOSPC: 'free some space on that disk',
-  EDQUOT: 'free some of your quota on that disk',
-  EFBIG: 'the file system does not take files of this size: choose another folder',
-  EIO: 'the disk reports a fault: check it (dmesg), or choose another one',
-};
-
-/** Codes that mean that a disk would not take the data. */
-const diskCodes = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']);
-
-/** The code of the operating system (`ENOSPC`, …) in an error or in its cause; Node's own `ERR_…` do not count. */
-function systemCodeOf(error: unknown): string | undefined {
-  const code = codeOf(error) ?? (error instanceof Error ? codeOf(error.cause) : undefined);
-  return code !== undefined && /^E[A-Z0-9]+$/.test(code) ? code : undefined;
-}
-
-/** The code if the disk was full or failing when this was thrown, or undefined. */
-export function diskCodeOf(error: unknown): string | undefined {
-  const code = systemCodeOf(error);
-  return code !== undefined && diskCodes.has(code) ? code : undefined;
-}
-
-/** A system error as a UserError that keeps it as its cause; every other error as it is. */
-export function explained(error: unknown, where: string, expected: string): unknown {
-  const code = systemCodeOf(error);
-  if (code === undefined || error instanceof UserError) return error;
-  const remedy = remedies[code] ?? 'check the path and the disk';
-  return new UserError(`${where}: expected ${expected}, got ${code}; ${remedy}`, { cause: error });
-}
+import { codeOf } from '../../util/errors.js';
+import { explained } from '../../util/system-errors.js';
 
 /** Makes the names in a folder (new, renamed or removed) durable. */
 export async function syncFolder(folder: string): Promise<void> {
@@ -122,4 +82,20 @@ export function formatBytes(bytes: number): string {
   let unit = 0;
   for (; bytes >= 1024 && unit < units.length - 1; unit++) bytes /= 1024;
   return `${unit === 0 ? bytes : bytes.toFixed(1)} ${units[unit]}`;
+}
+
+/** Whether a path leads to a regular file. */
+export function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
+
+/** Whether anything is at a path. */
+export function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }

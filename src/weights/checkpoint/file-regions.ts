@@ -1,15 +1,14 @@
 /** Regions of large files, read into memory of exactly their size. */
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { UserError } from '../../util/errors.js';
+import { checkRegularFile } from '../../util/regular-file.js';
 
 // One read or write call takes less than 2^31 bytes; smaller pieces keep the thread pool free for others.
 export const maxCallBytes = 2 ** 28;
 
 /** Opens a file that is one: to open a pipe would wait for its writer. `where` begins the error. */
 export async function openRegularFile(path: string, where: string): Promise<FileHandle> {
-  if (!(await stat(path)).isFile()) {
-    throw new UserError(`${where}: expected ${path} to be a file, got a folder or device; give a file`);
-  }
+  checkRegularFile(path, where);
   return open(path, 'r');
 }
 

@@ -2,31 +2,27 @@
  * A run directory:
  *
  *   config.json, log.jsonl, lock, artifacts/
- *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json}
+ *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json, SHA256SUMS}
  *   checkpoints/latest    one line: the name of the last whole checkpoint
  *
  * A step-<N> folder appears by one rename, when all of it is on the disk; what is not whole is called .tmp-….
  */
-import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { codeOf, UserError } from '../../util/errors.js';
+import { makeFolder } from '../../util/make-folder.js';
+import { diskCodeOf, explained, remedyOf } from '../../util/system-errors.js';
+import { allCheckpointFiles, digestsFile } from './checkpoint-files.js';
+import { writeDigests } from './digests.js';
 import {
-  diskCodeOf,
-  explained,
   folderBytes,
   formatBytes,
   freeBytes,
+  isFile,
   syncFilesOf,
   syncFolder,
   writeTextAtomically,
 } from './durable-files.js';
-
-/** The files of a checkpoint; one that has them all is whole. */
-export const checkpointFiles = {
-  model: 'model.safetensors',
-  optimizer: 'optimizer.safetensors',
-  state: 'state.json',
-} as const;
 
 export function runPaths(run: string) {
   return {
@@ -64,13 +60,14 @@ export async function writeCheckpoint(
   const before = await latestCheckpoint(run);
   const temporary = join(checkpoints, `.tmp-${name}-${process.pid}`);
   try {
-    await mkdir(checkpoints, { recursive: true });
+    makeFolder(checkpoints);
     await removeTemporaries(checkpoints); // those of killed processes may hold the space that is needed
     await mkdir(temporary);
     await write(temporary);
     if (!(await isWhole(temporary))) {
-      throw new Error(`writeCheckpoint: ${Object.values(checkpointFiles).join(', ')} were not all written`);
+      throw new Error(`writeCheckpoint: ${allCheckpointFiles.join(', ')} were not all written`);
     }
+    await writeDigests(temporary);
     await syncFilesOf(temporary);
 
     const folder = join(checkpoints, name);
@@ -99,7 +96,8 @@ async function pointAtStandIn(checkpoints: string, name: string): Promise<void> 
   await removeFolder(checkpoints, standIn);
   const temporary = join(checkpoints, `.tmp-${standIn}-${process.pid}`);
   await mkdir(temporary);
-  for (const file of Object.values(checkpointFiles)) {
+  for (const file of [...allCheckpointFiles, digestsFile]) {
+    if (!(await isFile(join(checkpoints, name, file)))) continue;
     const [from, to] = [join(checkpoints, name, file), join(temporary, file)];
     await link(from, to).catch(() => copyFile(from, to)); // exFAT and some network disks have no links
   }
@@ -164,10 +162,9 @@ async function diskError(
     needed = `more than ${formatBytes(free)}`;
   else if (before !== undefined)
     needed = `about ${formatBytes(beforeBytes)} (as ${basename(before.folder)} has)`;
-  const remedy =
-    code === 'EIO'
-      ? 'the disk reports a fault: check it (dmesg) or move the run to another one'
-      : 'free some space or keep fewer checkpoints';
+  const remedy = ['ENOSPC', 'EDQUOT'].includes(code)
+    ? 'free some space or keep fewer checkpoints'
+    : (remedyOf(code) ?? 'check the disk');
   return new UserError(
     `checkpoint: expected ${needed} for ${name} in ${checkpoints}, got ${code} ` +
       `with ${free === undefined ? 'an unknown number of bytes' : formatBytes(free)} free; ${remedy}, ` +
@@ -176,122 +173,51 @@ async function diskError(
   );
 }
 
-/** The checkpoint that `latest` names; if that is not whole, the newest that is; undefined if none is. */
+/**
+ * The checkpoint that `latest` names, if it has all its files; else the first of `checkpointsOf` that has. Undefined if
+ * none has. No file is read.
+ */
 export async function latestCheckpoint(run: string): Promise<Checkpoint | undefined> {
+  for (const checkpoint of await checkpointsOf(run)) if (await isWhole(checkpoint.folder)) return checkpoint;
+  return undefined;
+}
+
+/**
+ * The checkpoints of a run, whole or not, as one goes on from them: the one that `latest` names, those before it, and
+ * those after it, of a run that was since resumed from before them; the newest first.
+ */
+export async function checkpointsOf(run: string): Promise<Checkpoint[]> {
   const { checkpoints, latest } = runPaths(run);
   try {
-    const candidates = await checkpointNames(checkpoints);
+    const names = await checkpointNames(checkpoints);
     const named = (await readFile(latest, 'utf8').catch(() => '')).trim();
-    const first = candidates.find(({ name }) => name === named);
-    for (const { name, step } of first === undefined ? candidates : [first, ...candidates]) {
-      const folder = join(checkpoints, name);
-      if (await isWhole(folder)) return { folder, step };
-    }
-    return undefined;
+    const first = names.find(({ name }) => name === named);
+    const isLater = ({ step }: { step: number }) => first !== undefined && step > first.step;
+    const others = names.filter((one) => one !== first);
+    const before = others.filter((one) => !isLater(one));
+    return [...(first === undefined ? [] : [first]), ...before, ...others.filter(isLater)].map(
+      ({ name, step }) => ({ folder: join(checkpoints, name), step }),
+    );
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return [];
     throw explained(error, 'checkpoint', `to find the latest one in ${checkpoints}`);
   }
 }
+
+/** The name of a checkpoint's folder, with its step. */
+export const checkpointName = /^(\.replaced-)?step-(0|[1-9]\d{0,14})$/;
 
 /** Names in the folder that are those of checkpoints, the newest first, stand-ins last. */
 async function checkpointNames(checkpoints: string) {
   const found: { name: string; step: number; standIn: boolean }[] = [];
   for (const name of await readdir(checkpoints)) {
-    const match = /^(\.replaced-)?step-(0|[1-9]\d{0,14})$/.exec(name);
+    const match = checkpointName.exec(name);
     if (match !== null) found.push({ name, step: Number(match[2]), standIn: match[1] !== undefined });
   }
   return found.sort((a, b) => Number(a.standIn) - Number(b.standIn) || b.step - a.step);
 }
 
 async function isWhole(folder: string): Promise<boolean> {
-  const files = Object.values(checkpointFiles).map((file) => isFile(join(folder, file)));
+  const files = allCheckpointFiles.map((file) => isFile(join(folder, file)));
   return (await Promise.all(files)).every(Boolean);
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-}
-
-export interface ResolvedCheckpoint {
-  readonly modelPath: string;
-  /** The checkpoint folder around the model, if it has the other files of one. */
-  readonly folder?: string;
-  readonly statePath?: string;
-  /** The run directory that it lies in. */
-  readonly runFolder?: string;
-  /** config.json of the run, or one that lies beside the model. */
-  readonly configPath?: string;
-}
-
-/** What transformers calls a model's file where it is not model.safetensors. */
-const transformersFiles = ['model.safetensors.index.json', 'pytorch_model.bin'] as const;
-
-/** Whether a name is that of a file of torch.save. */
-export function isPth(path: string): boolean {
-  return ['.pth', '.pt', '.bin'].some((ending) => path.endsWith(ending));
-}
-
-function isModelFile(path: string): boolean {
-  return path.endsWith('.safetensors') || path.endsWith('.safetensors.index.json') || isPth(path);
-}
-
-/**
- * Finds the model in what a person may point at: a run directory (its latest checkpoint), its `checkpoints`
- * folder or `latest` file, a checkpoint folder, a folder of transformers, a safetensors or a .pth file.
- */
-export async function resolveCheckpoint(given: string): Promise<ResolvedCheckpoint> {
-  const path = resolve(given);
-  let isFolder: boolean;
-  try {
-    isFolder = (await stat(path)).isDirectory();
-  } catch (error) {
-    throw explained(
-      error,
-      'checkpoint',
-      `a run directory, checkpoint folder, .safetensors or .pth file at ${given}`,
-    );
-  }
-  if (!isFolder && isModelFile(path)) return surroundings(path);
-
-  const tried: string[] = [];
-  if (isFolder) {
-    const modelPath = join(path, checkpointFiles.model);
-    for (const name of [checkpointFiles.model, ...transformersFiles]) {
-      if (await isFile(join(path, name))) return surroundings(join(path, name));
-    }
-    tried.push(modelPath, join(path, 'checkpoints', 'latest'), join(path, 'checkpoints', 'step-*'));
-    const latest = await latestCheckpoint(path);
-    if (latest !== undefined) return surroundings(join(latest.folder, checkpointFiles.model));
-  }
-  const checkpoints = isFolder ? path : dirname(path);
-  if (basename(checkpoints) === 'checkpoints' && (isFolder || basename(path) === 'latest')) {
-    tried.push(join(checkpoints, 'latest'), join(checkpoints, 'step-*'));
-    const latest = await latestCheckpoint(dirname(checkpoints));
-    if (latest !== undefined) return surroundings(join(latest.folder, checkpointFiles.model));
-  }
-  const looked = tried.length === 0 ? 'a file of another kind' : `none of ${tried.join(', ')}`;
-  throw new UserError(
-    `checkpoint: expected a run directory, checkpoint folder, .safetensors or .pth file at ${given}, got ${looked}; ` +
-      'check the path, or train until a first checkpoint is saved',
-  );
-}
-
-async function surroundings(modelPath: string): Promise<ResolvedCheckpoint> {
-  const folder = dirname(modelPath);
-  const runFolder = basename(dirname(folder)) === 'checkpoints' ? dirname(dirname(folder)) : undefined;
-  const statePath = join(folder, checkpointFiles.state);
-  const configs = [join(folder, 'config.json')];
-  if (runFolder !== undefined) configs.unshift(runPaths(runFolder).config);
-  const found = await Promise.all(configs.map(isFile));
-  const configPath = configs[found.indexOf(true)];
-  return {
-    modelPath,
-    ...((await isFile(statePath)) && { folder, statePath }),
-    ...(runFolder !== undefined && { runFolder }),
-    ...(configPath !== undefined && { configPath }),
-  };
 }

@@ -9,7 +9,6 @@ import {
   copyFile,
   type FileHandle,
   link,
-  mkdir,
   open,
   readdir,
   readFile,
@@ -21,7 +20,8 @@ import {
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { codeOf, UserError } from '../../util/errors.js';
-import { explained } from './durable-files.js';
+import { makeFolder } from '../../util/make-folder.js';
+import { explained } from '../../util/system-errors.js';
 import { runPaths } from './run-directory.js';
 
 export interface RunLock {
@@ -53,7 +53,7 @@ export async function claimRunDirectory(run: string): Promise<RunLock> {
   const text = `${JSON.stringify(holder)}\n`;
   const beside = join(run, `.tmp-lock-${holder.id}`);
   try {
-    await mkdir(run, { recursive: true });
+    makeFolder(run);
     await writeFile(beside, text, { flag: 'wx', flush: true });
     const now = (await stat(beside)).mtimeMs;
     await claim(lock, beside, run, now);

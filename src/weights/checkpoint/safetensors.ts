@@ -5,8 +5,9 @@
  */
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { UserError } from '../../util/errors.js';
+import { explained } from '../../util/system-errors.js';
 import { arrayFrom, byteLength, checkFloat, type Dtype, type TensorArray, toFloat32 } from './dtypes.js';
-import { explained, formatBytes } from './durable-files.js';
+import { formatBytes } from './durable-files.js';
 import { maxCallBytes, openRegularFile, readRegion } from './file-regions.js';
 import { damaged, decodeHeader, encodeHeader, type Header, type TensorEntry } from './safetensors-header.js';
 

@@ -2,8 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
-import { explained, writeJsonAtomically } from './durable-files.js';
-import { checkpointFiles } from './run-directory.js';
+import { explained } from '../../util/system-errors.js';
+import { checkpointFiles } from './checkpoint-files.js';
+import { writeJsonAtomically } from './durable-files.js';
 
 const format = 'mae-state';
 const version = 1;

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { parseModelConfig } from '../../model/config.js';
 import { messageOf, UserError } from '../../util/errors.js';
-import { explained } from '../checkpoint/durable-files.js';
+import { explained } from '../../util/system-errors.js';
 import type { ModelInfo } from './model-info.js';
 import { parseTransformersConfig } from './transformers-config.js';
 import type { WeightSource } from './weight-source.js';

@@ -3,6 +3,7 @@ import { type ParameterSpec, parametersOf } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
 import { sameShape } from '../../util/shape.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
+import { checkFinite } from './finite.js';
 import { leftOver, withModel } from './open-model.js';
 import type { Weights } from './weights.js';
 
@@ -14,10 +15,10 @@ export function loadInitialWeights(
   given: string,
   config: ModelConfig,
 ): Promise<Pick<Weights, 'parameters' | 'notes'>> {
-  return withModel(given, async ({ source, described, hasDecoder }) => {
+  return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
     const there = described?.config;
     if (there !== undefined) checkHeads(there, config, source.path, hasDecoder);
-    const notes = [...leftOver(source, config, hasDecoder)];
+    const notes = [...found, ...leftOver(source, config, hasDecoder)];
     if (!hasDecoder) notes.push(`${source.path} has no decoder: it starts fresh, from --seed`);
     const specs = parametersOf(config, hasDecoder);
     const sameGrid = there === undefined || sameShape(gridOf(there), gridOf(config));
@@ -39,6 +40,7 @@ export function loadInitialWeights(
     checkParameters(source, usable);
     const parameters = new Map<string, Float32Array>();
     for (const { name } of usable) parameters.set(name, await source.readFloat32(name));
+    checkFinite(parameters, source.path);
     return { parameters, notes };
   });
 }

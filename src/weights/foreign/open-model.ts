@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import type { ModelConfig } from '../../model/config.js';
 import { maeParameters } from '../../model/parameters.js';
 import { shown } from '../checkpoint/check-parameters.js';
-import { resolveCheckpoint } from '../checkpoint/run-directory.js';
+import { checkpointFiles } from '../checkpoint/checkpoint-files.js';
+import { resolveWholeCheckpoint } from '../checkpoint/whole-checkpoint.js';
 import { describedModel } from './describe-model.js';
 import type { ModelInfo } from './model-info.js';
 import { openWeights } from './open-weights.js';
@@ -14,18 +15,24 @@ export interface OpenModel {
   /** Undefined where nothing but the shapes says what the model is. */
   readonly described: ModelInfo | undefined;
   readonly hasDecoder: boolean;
+  /** What a person should know of how the file was found and read; each a line. */
+  readonly notes: readonly string[];
 }
 
 /** Opens what a person gave for the time of `use`. */
 export async function withModel<T>(given: string, use: (model: OpenModel) => Promise<T>): Promise<T> {
-  const { modelPath, configPath } = await resolveCheckpoint(given);
+  const notes: string[] = [];
+  const { modelPath, configPath } = await resolveWholeCheckpoint(given, [checkpointFiles.model], (line) =>
+    notes.push(line),
+  );
   const file = await openWeights(modelPath);
   try {
     const source = inPublishedNames(file);
+    notes.push(...source.notes);
     const isFolder = (await stat(given)).isDirectory();
     const described = await describedModel(source, configPath, isFolder);
     const hasDecoder = [...source.tensors.keys()].some((name) => /^decoder_(blocks|embed|pred)\./.test(name));
-    return await use({ source, described, hasDecoder });
+    return await use({ source, described, hasDecoder, notes });
   } finally {
     await file.close();
   }

@@ -2,16 +2,17 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
-import { explained } from '../checkpoint/durable-files.js';
-import { isPth } from '../checkpoint/run-directory.js';
+import { explained } from '../../util/system-errors.js';
+import { isPth, modelFormat } from '../checkpoint/model-content.js';
 import { openSafetensors, readFloat32, type SafetensorsFile } from '../checkpoint/safetensors.js';
 import { openPth } from './pth/pth.js';
 import type { SourceTensor, WeightSource } from './weight-source.js';
 
-/** Opens a file by its name: `.pth`, `.pt`, `.bin`; `….index.json` over several safetensors; or one of them. */
+/** Opens a file by its bytes, else by its name; `….index.json` is over several safetensors. */
 export async function openWeights(path: string): Promise<WeightSource> {
   if (path.endsWith('.index.json')) return openSharded(path);
-  return isPth(path) ? openPth(path) : sourceOf(await openSafetensors(path));
+  const format = modelFormat(path) ?? (isPth(path) ? 'pth' : 'safetensors');
+  return format === 'pth' ? openPth(path) : sourceOf(await openSafetensors(path));
 }
 
 function sourceOf(file: SafetensorsFile): WeightSource {

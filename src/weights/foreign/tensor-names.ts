@@ -11,6 +11,7 @@
  */
 import { UserError } from '../../util/errors.js';
 import { formatShape, sameShape } from '../../util/shape.js';
+import { findPrefixes, type Prefixes } from './name-prefixes.js';
 import type { SourceTensor, WeightSource } from './weight-source.js';
 
 const parts = ['query', 'key', 'value'] as const;
@@ -89,10 +90,37 @@ export function toTransformersNames(published: string, encoderOnly = false): str
   return [`${prefix}.${found[1]}.${kind}`];
 }
 
+/** OpenMMLab's names (mmpretrain's VisionTransformer and MAEPretrainDecoder) of what the published code calls otherwise. */
+const openMMLabNames: readonly [theirs: RegExp, published: string][] = [
+  [/^patch_embed\.projection\./, 'patch_embed.proj.'],
+  [/^layers\.(?=\d)/, 'blocks.'],
+  [/^((?:decoder_)?blocks\.\d+\.)ln([12])\./, '$1norm$2.'],
+  [/\.ffn\.layers\.0\.0\./, '.mlp.fc1.'],
+  [/\.ffn\.layers\.1\./, '.mlp.fc2.'],
+];
+
+function fromOpenMMLabName(given: string, part: 'encoder' | 'decoder'): string {
+  const norm = part === 'encoder' ? 'norm.' : 'decoder_norm.';
+  return openMMLabNames.reduce(
+    (name, [theirs, published]) => name.replace(theirs, published),
+    given.replace(/^(?:ln1|norm1)\./, norm),
+  );
+}
+
+/** The published name of a tensor; that of a tensor of something else, which is no parameter's. */
+function publishedName(given: string, prefixes: Prefixes): PublishedName {
+  const { name, part } = prefixes.bare(given);
+  if (part === 'other') return { name };
+  if (prefixes.isOpenMMLab) return { name: fromOpenMMLabName(name, part) };
+  return fromTransformersName(name) ?? { name: name.replace(/^decoder\.(?=decoder_blocks\.)/, '') };
+}
+
 /** Tensors under their published names, whatever the names in the file. */
 export interface PublishedSource extends WeightSource {
   /** Parts of a qkv without which it cannot be joined, by their names in the file. */
   readonly missingParts: readonly string[];
+  /** What a person should know of the names; each a line. */
+  readonly notes: readonly string[];
 }
 
 /** What a published tensor is made of: its names in the file, joined along the first axis. */
@@ -100,12 +128,14 @@ interface Joined extends SourceTensor {
   readonly from: readonly string[];
 }
 
-/** A source seen under published names: `module.` prefixes stripped, transformers' names mapped, q, k, v joined. */
+/**
+ * A source seen under published names: prefixes stripped, transformers' and OpenMMLab's names mapped, q, k, v joined.
+ */
 export function inPublishedNames(source: WeightSource): PublishedSource {
+  const prefixes = findPrefixes(source.tensors.keys(), source.path);
   const groups = new Map<string, (string | undefined)[]>();
   for (const given of source.tensors.keys()) {
-    const name = given.replace(/^(?:module\.)+/, '');
-    const { name: published, part = 0 } = fromTransformersName(name) ?? { name };
+    const { name: published, part = 0 } = publishedName(given, prefixes);
     const group = groups.get(published) ?? [];
     if (group[part] !== undefined) {
       throw new UserError(
@@ -119,7 +149,7 @@ export function inPublishedNames(source: WeightSource): PublishedSource {
   const tensors = new Map<string, Joined>();
   const missingParts: string[] = [];
   for (const [name, group] of groups) {
-    const joined = isSplit(group[0] ?? group[1] ?? group[2]!);
+    const joined = publishedName((group[0] ?? group[1] ?? group[2])!, prefixes).part !== undefined;
     const missing = joined ? parts.filter((_, i) => group[i] === undefined) : [];
     if (missing.length > 0) {
       missingParts.push(...missing.map((part) => `the ${part} part of ${name}`));
@@ -133,6 +163,10 @@ export function inPublishedNames(source: WeightSource): PublishedSource {
     tensors,
     metadata: source.metadata,
     missingParts,
+    notes: [
+      ...prefixes.notes,
+      ...(prefixes.isOpenMMLab ? [`${source.path} has the names of OpenMMLab: they are mapped`] : []),
+    ],
     readFloat32: async (name) => {
       const { from } = tensors.get(name)!;
       if (from.length === 1) return source.readFloat32(from[0]!);
@@ -147,10 +181,6 @@ export function inPublishedNames(source: WeightSource): PublishedSource {
     },
     close: () => source.close(),
   };
-}
-
-function isSplit(given: string): boolean {
-  return fromTransformersName(given.replace(/^(?:module\.)+/, ''))?.part !== undefined;
 }
 
 function joinedShape(name: string, from: readonly string[], { tensors, path }: WeightSource): SourceTensor {

@@ -2,6 +2,7 @@ import { type ModelConfig, patchCount } from '../../model/config.js';
 import { isOfDecoder, type ParameterSpec } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
+import { checkFinite } from './finite.js';
 import { inferModel } from './infer-model.js';
 import type { ModelInfo } from './model-info.js';
 import { leftOver, withModel } from './open-model.js';
@@ -25,7 +26,7 @@ export function loadWeights(
   given: string,
   specsOf: (config: ModelConfig, hasDecoder: boolean) => ParameterSpec[],
 ): Promise<Weights> {
-  return withModel(given, async ({ source, described, hasDecoder }) => {
+  return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
     const info = described ?? inferModel(source, hasDecoder);
     const { config } = info;
     // before lists are made of it: a description may say anything
@@ -42,7 +43,7 @@ export function loadWeights(
           'give weights of the whole model: these are good for export-encoder and for pretrain --init',
       );
     }
-    const notes = [...info.notes, ...leftOver(source, config, hasDecoder)];
+    const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder)];
     const present = specs.filter(({ name, group }) => group !== 'fixed' || source.tensors.has(name));
     checkParameters(source, present);
     const parameters = new Map<string, Float32Array>();
@@ -61,6 +62,7 @@ export function loadWeights(
         parameters.set(name, table);
       }
     }
+    checkFinite(parameters, source.path);
     return { ...info, notes, path: source.path, hasDecoder, parameters };
   });
 }

@@ -49,7 +49,7 @@ function killBefore(last: number): void {
       const latest = join(checkpoints, 'latest');
       if (fs.existsSync(latest)) {
         const folder = join(checkpoints, fs.readFileSync(latest, 'utf8').trim());
-        if (fs.readdirSync(folder).length !== 3)
+        if (fs.readdirSync(folder).length !== 4)
           throw new Error(`latest names ${folder}, which is not whole`);
       }
       if (++count === last) process.kill(process.pid, 'SIGKILL');

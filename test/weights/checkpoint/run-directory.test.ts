@@ -15,9 +15,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { messageOf, UserError } from '../../../src/util/errors.js';
 import { RandomStream } from '../../../src/util/random.js';
 import { writeJsonAtomically } from '../../../src/weights/checkpoint/durable-files.js';
+import { resolveCheckpoint } from '../../../src/weights/checkpoint/resolve-checkpoint.js';
 import {
   latestCheckpoint,
-  resolveCheckpoint,
   runPaths,
   writeCheckpoint,
 } from '../../../src/weights/checkpoint/run-directory.js';

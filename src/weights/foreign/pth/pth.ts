@@ -6,8 +6,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { fromRandomAccessReaderPromise, RandomAccessReader, type ZipFile } from 'yauzl';
 import { messageOf, UserError } from '../../../util/errors.js';
+import { explained } from '../../../util/system-errors.js';
 import { arrayFrom, byteLength, checkFloat, type TensorArray, toFloat32 } from '../../checkpoint/dtypes.js';
-import { explained } from '../../checkpoint/durable-files.js';
 import { openRegularFile, readRegion } from '../../checkpoint/file-regions.js';
 import type { WeightSource } from '../weight-source.js';
 import { Fields, type PickleValue } from './pickle.js';
@@ -180,21 +180,36 @@ async function readEntries(
   return entries;
 }
 
-/** Tensors by name: of the entry `model` or `state_dict` of a training checkpoint, or of the value itself. */
+const stateDictKeys = ['model', 'state_dict', 'model_state_dict'];
+
+/**
+ * Tensors by name: of the state dict of a training checkpoint, of the value itself, or of the state dicts in it, each
+ * under its key (`teacher.` and so on).
+ */
 function stateDict(value: PickleValue, path: string): Map<string, TorchTensor> {
-  const candidates = value instanceof Map ? [value.get('model'), value.get('state_dict'), value] : [];
-  for (const candidate of candidates) {
-    if (!(candidate instanceof Map)) continue;
-    const tensors = new Map<string, TorchTensor>();
-    for (const [key, tensor] of candidate) {
-      if (typeof key === 'string' && tensor instanceof TorchTensor) tensors.set(key, tensor);
-    }
+  const known = value instanceof Map ? stateDictKeys.map((key) => value.get(key)) : [];
+  for (const candidate of [...known, value]) {
+    const tensors = tensorsOf(candidate);
     if (tensors.size > 0) return tensors;
   }
+  const all = new Map<string, TorchTensor>();
+  for (const [key, inner] of value instanceof Map ? value : []) {
+    if (typeof key === 'string')
+      for (const [name, tensor] of tensorsOf(inner)) all.set(`${key}.${name}`, tensor);
+  }
+  if (all.size > 0) return all;
   throw new UserError(
     `pth: expected a state dict, or a training checkpoint with one as its "model", in ${path}, got no tensors by name; ` +
       'save model.state_dict() from Python',
   );
+}
+
+function tensorsOf(value: PickleValue | undefined): Map<string, TorchTensor> {
+  const tensors = new Map<string, TorchTensor>();
+  for (const [key, tensor] of value instanceof Map ? value : []) {
+    if (typeof key === 'string' && tensor instanceof TorchTensor) tensors.set(key, tensor);
+  }
+  return tensors;
 }
 
 /** Texts, numbers and truths of the options that a training checkpoint keeps as its `args`. */
