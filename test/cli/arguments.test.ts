@@ -170,7 +170,7 @@ describe('mae', () => {
       );
       if (process.platform === 'win32') return;
       expect(await maeOneLine(given('/dev/zero'))).toMatch(
-        /^--config: expected a JSON file at \/dev\/zero, got a device or pipe$/,
+        /^--config: expected a JSON file at \/dev\/zero, got a device$/,
       );
     });
 
