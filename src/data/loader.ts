@@ -185,8 +185,9 @@ export class TrainLoader {
     return Array.from({ length: this.#batchSize }, (_, row) => {
       let path = '';
       for (let offset = 0; offset < source.length; offset++) {
-        path = source.name(order[(index * this.#batchSize + row + offset) % source.length]!);
-        if (!unreadable.has(path)) break;
+        const image = order[(index * this.#batchSize + row + offset) % source.length]!;
+        path = source.name(image);
+        if (!source.isMissing(image) && !unreadable.has(path)) break;
       }
       return path;
     });

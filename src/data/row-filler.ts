@@ -83,9 +83,11 @@ export class RowFiller {
     const count = this.#source.length;
     const tries = mode === 'train' ? Math.min(count, longestRun(maxSkippedShare)) : 1;
     let skipped: SkippedImage | undefined;
-    for (let offset = 0; offset < tries; offset++) {
+    for (let offset = 0, tried = 0; offset < count && tried < tries; offset++) {
       const place = (position + offset) % count;
       const image = job.order ? job.order[place]! : place;
+      if (mode === 'train' && this.#source.isMissing(image)) continue;
+      tried++;
       const reason = await this.#tryImage(image, job, row, position);
       if (reason === undefined) return skipped;
       skipped ??= { path: this.#source.name(image), reason };
