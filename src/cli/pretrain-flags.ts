@@ -3,7 +3,7 @@ import type { Options } from 'yargs';
 import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
 import { camelCase } from '../util/case.js';
 import { messageOf, UserError } from '../util/errors.js';
-import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, rescanFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -15,6 +15,7 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Folder of training images, with or without class sub-folders',
   },
+  rescan: rescanFlag,
   'output-dir': {
     type: 'string',
     demandOption: true,

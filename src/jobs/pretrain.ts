@@ -18,8 +18,8 @@ import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
-import { openImageFolder } from './open-images.js';
 import { type Prepared, prepare } from './prepare.js';
+import { keepImageList, openRunImages } from './run-images.js';
 
 /** A person before a run: what they see, and what they ask. */
 export interface Terminal {
@@ -40,14 +40,12 @@ export async function pretrain(given: PretrainOptions, terminal: Terminal): Prom
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);
-  const trainImages = await openImageFolder(options.dataPath);
-  const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
-  const plan = planRun(options, trainImages.length);
+  const sources = await openRunImages(options, terminal.note);
+  const plan = planRun(options, sources.trainImages.length);
   const runtime = new Runtime(runtimeOptions);
   let lock: RunLock | undefined;
   try {
     lock = await claimRunDirectory(options.outputDir);
-    const sources = { trainImages, validationImages };
     return await trainInDirectory(runtime, prepared, plan, sources, terminal);
   } catch (error) {
     throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
@@ -71,6 +69,7 @@ async function trainInDirectory(
   const versions = { mae: version, onnxruntime: runtime.api.version };
   const description = describeRun(options, task.model, trainImages, versions);
   const resumeFrom = await findResume(description, options);
+  await keepImageList(options.outputDir, trainImages);
   await writeRunConfig(options.outputDir, description);
   writeArtifacts(artifacts, paths.artifacts);
   for (const line of summary(options, plan, manifest, trainImages)) note(line);
@@ -94,5 +93,8 @@ function summary(options: PretrainOptions, plan: Plan, manifest: Manifest, image
     `${options.model}: ${millions} M parameters, ${kept} of ${patches} patches visible`,
     `${options.dataPath}: ${images.length} images, ${stepsPerEpoch} steps of ${effectiveBatchSize} an epoch, ` +
       `${totalSteps} steps in all`,
+    ...(plan.leftOverImages === 0
+      ? []
+      : [`${plan.leftOverImages} of ${images.length} images are left over in each epoch, others each time`]),
   ];
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { ImageSource } from '../data/sources/source.js';
@@ -44,8 +45,8 @@ export async function findResume(
     const differences = compareRuns(existing, config);
     if (differences.length > 0) {
       throw new UserError(
-        `${outputDir} holds a different run (${differences.join('; ')}); give the same options to continue it, ` +
-          'or another --output-dir',
+        `${outputDir} holds a different run (${differences.join('; ')}); give the same options to continue it, or ` +
+          anotherRun(outputDir, latest !== undefined && fits(existing, config)),
       );
     }
   } else if (existing === undefined && latest !== undefined) {
@@ -71,30 +72,74 @@ export async function findResume(
   const origin = await readRunConfig(join(folder, '..', '..'));
   const differences = origin === undefined ? [] : compareRuns(origin, config);
   if (differences.length > 0) {
-    throw new UserError(`--resume ${resume}: that run is a different one (${differences.join('; ')})`);
+    throw new UserError(
+      `--resume ${resume}: that run is a different one (${differences.join('; ')}); give the same options to continue it` +
+        (fits(origin!, config)
+          ? `, or start another run from its weights: the same command with --init ${quoted(resume)} instead of --resume`
+          : ''),
+    );
   }
   return folder;
+}
+
+/** Whether one run's weights are those that another can start from. */
+const fits = (there: RunConfig, here: RunConfig) =>
+  Object.entries(here.model).every(
+    ([field, value]) =>
+      field === 'inputSize' ||
+      JSON.stringify(there.model[field as keyof ModelConfig]) === JSON.stringify(value),
+  );
+
+/** A word for a shell. */
+const quoted = (word: string) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/** The command that starts another run: from the weights of this one, where it has some that fit. */
+export function anotherRun(run: string, hasWeights: boolean): string {
+  const name = run.replace(/[/\\]+$/, '');
+  let number = 2;
+  while (existsSync(`${name}-${number}`)) number++;
+  const outputDir = `--output-dir ${quoted(`${name}-${number}`)}`;
+  return hasWeights
+    ? `start another run from its weights: the same command with --init ${quoted(run)} ${outputDir}`
+    : `start another run: the same command with ${outputDir}`;
+}
+
+export interface RecordedRun {
+  readonly folder: string;
+  readonly config: RunConfig;
+  readonly hasCheckpoint: boolean;
+}
+
+/** The run that would go on, if there is one: that of the output directory, or the one that `--resume` names. */
+export async function runToContinue({
+  outputDir,
+  resume = 'auto',
+}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<RecordedRun | undefined> {
+  if (outputDir === undefined) return undefined;
+  let found: { folder: string; hasCheckpoint: boolean } | undefined;
+  if (resume !== 'auto' && resume !== 'never') {
+    const { folder } = await resolveCheckpoint(resume);
+    found = folder === undefined ? undefined : { folder: join(folder, '..', '..'), hasCheckpoint: true };
+  } else {
+    const hasCheckpoint = (await latestCheckpoint(outputDir)) !== undefined;
+    if (hasCheckpoint || (await logHasSteps(runPaths(outputDir).log))) {
+      found = { folder: outputDir, hasCheckpoint };
+    }
+  }
+  const config = found && (await readRunConfig(found.folder));
+  return found && config && { ...found, config };
 }
 
 /**
  * How the run that would go on divides its effective batch, if there is one: `--auto-batch` keeps to that, for another
  * division is another run.
  */
-export async function recordedBatch({
-  outputDir,
-  resume = 'auto',
-}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<
-  { batchSize: number; accumIter: number } | undefined
-> {
-  if (outputDir === undefined) return undefined;
-  let run: string | undefined;
-  if (resume !== 'auto' && resume !== 'never') {
-    const { folder } = await resolveCheckpoint(resume);
-    run = folder && join(folder, '..', '..');
-  } else if ((await latestCheckpoint(outputDir)) ?? (await logHasSteps(runPaths(outputDir).log)))
-    run = outputDir;
-  const options = run === undefined ? undefined : (await readRunConfig(run))?.options;
-  const [batchSize, accumIter] = [options?.['batch-size'], options?.['accum-iter']];
+export async function recordedBatch(
+  options: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>,
+): Promise<{ batchSize: number; accumIter: number } | undefined> {
+  const recorded = (await runToContinue(options))?.config.options;
+  const [batchSize, accumIter] = [recorded?.['batch-size'], recorded?.['accum-iter']];
   return typeof batchSize === 'number' && typeof accumIter === 'number'
     ? { batchSize, accumIter }
     : undefined;

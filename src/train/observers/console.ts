@@ -1,6 +1,9 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { RunEvents, RunObserver } from '../observer.js';
 
+/** Enough to see what is wrong with them. */
+const skippedImagesShown = 20;
+
 /** Shows a run on stderr: a progress bar on a terminal, lines elsewhere. */
 export class ConsoleReporter implements RunObserver {
   readonly #stopSignal: () => string | undefined;
@@ -9,6 +12,7 @@ export class ConsoleReporter implements RunObserver {
   #bar: SingleBar | undefined;
   #epochs = 0;
   #totalSteps = 0;
+  #skippedImages = 0;
 
   /** @param stopSignal the signal that asked the run to stop, if one did */
   constructor(stopSignal: () => string | undefined) {
@@ -64,7 +68,10 @@ export class ConsoleReporter implements RunObserver {
   }
 
   imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
-    this.note(`skipped ${path}: ${reason}`);
+    this.#skippedImages++;
+    if (this.#skippedImages <= skippedImagesShown) this.note(`skipped ${path}: ${reason}`);
+    if (this.#skippedImages === skippedImagesShown + 1)
+      this.note('further skipped images are in log.jsonl only');
   }
 
   checkpointRefused({ step }: RunEvents['checkpointRefused']): void {

@@ -74,13 +74,13 @@ export async function syncFilesOf(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Replaces a small text file: at every instant the path holds all of the old text or all of the new one. */
-export async function writeTextAtomically(path: string, text: string): Promise<void> {
+/** Replaces a file: at every instant the path holds all of the old text or all of the new one. */
+export async function writeTextAtomically(path: string, text: string | Iterable<Uint8Array>): Promise<void> {
   const beside = join(dirname(path), `.tmp-${randomUUID()}`);
   try {
     const handle = await open(beside, 'wx');
     try {
-      await handle.writeFile(text);
+      for (const part of typeof text === 'string' ? [text] : text) await handle.writeFile(part); // goes on at the end
       await handle.sync();
     } finally {
       await handle.close();
