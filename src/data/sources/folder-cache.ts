@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type FolderScan, folderState } from './folder-scan.js';
+import { type FolderScan, folderState, lasting } from './folder-scan.js';
 import { type ByteString, sharedBytes, sharedOffsets } from './path-list.js';
 import type { PassedOver } from './what-counts.js';
 
@@ -21,6 +21,7 @@ interface Header {
   /** Each folder below the root, and its state. */
   directories: [path: ByteString, state: string][];
   passedOver: PassedOver;
+  unreadable: [code: string, { count: number; example: string }][];
 }
 
 /**
@@ -85,7 +86,7 @@ async function readScan(handle: FileHandle, root: string): Promise<FolderScan | 
     paths: { bytes: paths, offsets },
     directories,
     passedOver: header.passedOver,
-    unreadable: new Map(),
+    unreadable: new Map(header.unreadable),
     scannedMs: header.scannedMs,
   };
 }
@@ -102,10 +103,10 @@ function parseHeader(json: Buffer): Header | undefined {
 
 /**
  * Writes beside the file and renames, so that two runs that start together never read half a file. A scan that could not
- * read every folder is not for keeping: nothing would tell when they can be read.
+ * read a folder for the moment is not for keeping: nothing would tell when it can be read.
  */
 export async function writeFolderCache(file: string, root: string, scan: FolderScan): Promise<void> {
-  if (scan.unreadable.size > 0) return;
+  if (![...scan.unreadable.keys()].every((code) => lasting.has(code))) return;
   const { bytes, offsets } = scan.paths;
   const header: Header = {
     root,
@@ -114,6 +115,7 @@ export async function writeFolderCache(file: string, root: string, scan: FolderS
     scannedMs: scan.scannedMs,
     directories: scan.directories.map(({ path, state }) => [path, state]),
     passedOver: scan.passedOver,
+    unreadable: [...scan.unreadable],
   };
   const json = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(4);

@@ -21,8 +21,11 @@ export interface ScannedDirectory {
   state: string;
 }
 
-/** Folders that could not be read, by the system's code. */
+/** Folders, and links that may be some, that could not be read, by the system's code. */
 export type Unreadable = Map<string, { count: number; example: string }>;
+
+/** These stay as they are while no folder changes. */
+export const lasting: ReadonlySet<string> = new Set(['ELOOP', 'ENAMETOOLONG']);
 
 export interface FolderScan {
   paths: PathList;
@@ -172,9 +175,18 @@ class Scanning {
     if (entry.isFile()) return 'file';
     if (entry.isDirectory()) return 'folder';
     if (!entry.isSymbolicLink()) return 'other';
-    const target = await stat(pathBelow(this.#root, path)).catch(() => undefined);
-    if (target?.isDirectory()) return 'folder';
-    return !target || target.isFile() ? 'file' : 'other';
+    try {
+      const target = await stat(pathBelow(this.#root, path));
+      if (target.isDirectory()) return 'folder';
+      return target.isFile() ? 'file' : 'other';
+    } catch (error) {
+      // a folder, for all we know
+      if (codeOf(error) !== 'ENOENT' && !this.#rule.isImage(path)) {
+        this.passOver(path, error);
+        return 'other';
+      }
+      return 'file';
+    }
   }
 
   passOver(path: ByteString, error: unknown): void {
@@ -220,15 +232,15 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: 'this user may not read them',
   ENAMETOOLONG: 'their paths are too long for the system',
   ENOENT: 'they were gone before they could be read',
-  ELOOP: 'too many symbolic links lead there',
+  ELOOP: 'too many symbolic links, or a circle of them, lead there',
   EIO: 'the disk reports a fault',
 };
 
-/** A line for each kind of folder that could not be read. */
+/** A line for each kind of entry that could not be read. */
 export function describeUnreadable(unreadable: Unreadable): string[] {
   return [...unreadable].map(([code, { count, example }]) => {
     const reason = reasons[code];
     const because = reason === undefined ? code : `${reason} (${code})`;
-    return `${count} folder${count === 1 ? ' is' : 's are'} passed over, such as ${example}: ${because}`;
+    return `${count === 1 ? '1 entry is' : `${count} entries are`} passed over, such as ${example}: ${because}`;
   });
 }
