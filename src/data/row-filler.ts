@@ -16,6 +16,8 @@ import { StageClock, type StageSeconds } from './stage-seconds.js';
 export interface SkippedImage {
   path: string;
   reason: string;
+  /** Whether it was known beforehand that it is not there. */
+  isMissing?: true;
 }
 
 export type SharedArray = TypedArrays<SharedArrayBuffer>[NumberType];
@@ -86,7 +88,12 @@ export class RowFiller {
     for (let offset = 0, tried = 0; offset < count && tried < tries; offset++) {
       const place = (position + offset) % count;
       const image = job.order ? job.order[place]! : place;
-      if (mode === 'train' && this.#source.isMissing(image)) continue;
+      if (this.#source.isMissing(image)) {
+        const reason = 'it was not there when the run was started';
+        skipped ??= { path: this.#source.name(image), reason, isMissing: true };
+        if (mode === 'validate') break;
+        continue;
+      }
       tried++;
       const reason = await this.#tryImage(image, job, row, position);
       if (reason === undefined) return skipped;

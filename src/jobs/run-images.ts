@@ -49,7 +49,7 @@ export async function openTrainImages(
   throw new UserError(
     `--data-path: expected the ${dataset.images} images that ${run.folder} began with, got ${found.length}, or others, ` +
       `in ${dataPath}, and ${file}, which lists them, ${list === 'damaged' ? 'is damaged' : 'is not there'}; ` +
-      `make the folder what it was, or ${anotherRun(run.folder, run.hasCheckpoint)}`,
+      `make the folder what it was, or ${anotherRun(run, options)}`,
   );
 }
 
@@ -57,11 +57,12 @@ function listedImages(
   found: ImageFolder,
   list: PathList,
   run: RecordedRun,
-  { dataPath }: Pick<ImageOptions, 'dataPath'>,
+  options: Omit<ImageOptions, 'valPath'>,
   note: Note,
 ): ImageFolder {
   const { folder, missing, added } = folderOfList(found, list);
-  const another = anotherRun(run.folder, run.hasCheckpoint);
+  const { dataPath } = options;
+  const another = anotherRun(run, options);
   if (missing.count > folder.length / 2) {
     throw new UserError(
       `--data-path: expected the ${folder.length} images of ${run.folder} in ${dataPath}, got ` +

@@ -46,7 +46,10 @@ export async function findResume(
     if (differences.length > 0) {
       throw new UserError(
         `${outputDir} holds a different run (${differences.join('; ')}); give the same options to continue it, or ` +
-          anotherRun(outputDir, latest !== undefined && fits(existing, config)),
+          anotherRun(
+            { folder: outputDir, hasCheckpoint: latest !== undefined && fits(existing, config) },
+            { outputDir, resume },
+          ),
       );
     }
   } else if (existing === undefined && latest !== undefined) {
@@ -73,10 +76,8 @@ export async function findResume(
   const differences = origin === undefined ? [] : compareRuns(origin, config);
   if (differences.length > 0) {
     throw new UserError(
-      `--resume ${resume}: that run is a different one (${differences.join('; ')}); give the same options to continue it` +
-        (fits(origin!, config)
-          ? `, or start another run from its weights: the same command with --init ${quoted(resume)} instead of --resume`
-          : ''),
+      `--resume ${resume}: that run is a different one (${differences.join('; ')}); give the same options to continue ` +
+        `it, or ${anotherRun({ folder: resume, hasCheckpoint: fits(origin!, config) }, { outputDir, resume })}`,
     );
   }
   return folder;
@@ -95,15 +96,22 @@ const quoted = (word: string) =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
 /** The command that starts another run: from the weights of this one, where it has some that fit. */
-export function anotherRun(run: string, hasWeights: boolean): string {
-  const name = run.replace(/[/\\]+$/, '');
+export function anotherRun(
+  { folder, hasCheckpoint }: Pick<RecordedRun, 'folder' | 'hasCheckpoint'>,
+  { outputDir, resume }: Pick<PretrainOptions, 'outputDir' | 'resume'>,
+): string {
+  const name = outputDir.replace(/[/\\]+$/, '');
   let number = 2;
   while (existsSync(`${name}-${number}`)) number++;
-  const outputDir = `--output-dir ${quoted(`${name}-${number}`)}`;
-  return hasWeights
-    ? `start another run from its weights: the same command with --init ${quoted(run)} ${outputDir}`
-    : `start another run: the same command with ${outputDir}`;
+  const flags = [
+    ...(hasCheckpoint ? [`--init ${quoted(folder)}`] : []),
+    `--output-dir ${quoted(`${name}-${number}`)}`,
+    ...(isPath(resume) ? ['--resume auto'] : []),
+  ];
+  return `start another run${hasCheckpoint ? ' from its weights' : ''}: the same command with ${flags.join(' ')}`;
 }
+
+const isPath = (resume: string) => resume !== 'auto' && resume !== 'never';
 
 export interface RecordedRun {
   readonly folder: string;
@@ -118,7 +126,7 @@ export async function runToContinue({
 }: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<RecordedRun | undefined> {
   if (outputDir === undefined) return undefined;
   let found: { folder: string; hasCheckpoint: boolean } | undefined;
-  if (resume !== 'auto' && resume !== 'never') {
+  if (isPath(resume)) {
     const { folder } = await resolveCheckpoint(resume);
     found = folder === undefined ? undefined : { folder: join(folder, '..', '..'), hasCheckpoint: true };
   } else {

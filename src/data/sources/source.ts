@@ -12,7 +12,7 @@ export interface ImageSource {
   readonly fingerprint: string;
   /** Names an image, for people. */
   name(i: number): string;
-  /** Whether an image was known not to be there when the source was opened: training passes over it without a try. */
+  /** Whether an image was known not to be there when the source was opened: it is skipped without a try. */
   isMissing(i: number): boolean;
   /** The bytes of an image's file, in the buffer: the next read overwrites them. A system error where it cannot be read. */
   read(i: number, into: FileBuffer): Uint8Array;
