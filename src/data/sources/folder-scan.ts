@@ -69,8 +69,12 @@ export async function folderState(
 export async function scanFolder(root: string, rule: ListingRule = currentRule): Promise<FolderScan> {
   await checkIsFolder(root);
   const scanning = new Scanning(root, rule);
-  const rootPath = { path: '', realPath: await realBytes(pathBelow(root, '')), ancestors: undefined };
-  const pending: Pending[] = [rootPath];
+  const pending: Pending[] = [];
+  try {
+    pending.push({ path: '', realPath: await realBytes(pathBelow(root, '')), ancestors: undefined });
+  } catch (error) {
+    scanning.passOver('', error);
+  }
   for (let directory = pending.pop(); directory; directory = pending.pop()) {
     try {
       pending.push(...(await scanning.read(directory)));
@@ -135,7 +139,7 @@ class Scanning {
       } else if (kind === 'file' && this.#counts(name)) {
         names.push(name);
         if (names.length === namesAtOnce) addSorted();
-      }
+      } else if (kind === 'other' && !this.#rule.isLeftOut(name)) this.#passedOver.special++;
     }
     addSorted();
     // 'a.b/' comes before 'a/'.
@@ -170,8 +174,8 @@ class Scanning {
     }
   }
 
-  /** What an entry is after following links; a broken link counts as the file it should be. */
-  async #kindOf(entry: Dirent<Buffer>, path: ByteString): Promise<'file' | 'folder' | 'other'> {
+  /** What an entry is after following links, if they can be; a broken link counts as the file it should be. */
+  async #kindOf(entry: Dirent<Buffer>, path: ByteString): Promise<'file' | 'folder' | 'other' | undefined> {
     if (entry.isFile()) return 'file';
     if (entry.isDirectory()) return 'folder';
     if (!entry.isSymbolicLink()) return 'other';
@@ -183,7 +187,7 @@ class Scanning {
       // a folder, for all we know
       if (codeOf(error) !== 'ENOENT' && !this.#rule.isImage(path)) {
         this.passOver(path, error);
-        return 'other';
+        return undefined;
       }
       return 'file';
     }

@@ -70,25 +70,37 @@ const maxEndings = 64;
 export interface PassedOver {
   /** Files by their ending; '' has none, '*' is all of those that are not told apart. */
   readonly endings: Record<string, number>;
+  /** Pipes, sockets and devices. */
+  special: number;
   /** Images with hidden or system names, and folders with such names, which were not looked into. */
   hiddenImages: number;
   hiddenFolders: number;
 }
 
-export const nothingPassedOver = (): PassedOver => ({ endings: {}, hiddenImages: 0, hiddenFolders: 0 });
+export const nothingPassedOver = (): PassedOver => ({
+  endings: {},
+  special: 0,
+  hiddenImages: 0,
+  hiddenFolders: 0,
+});
 
 export function countFile({ endings }: PassedOver, name: ByteString): void {
   const ending = name.includes('.') ? endingOf(name) : '';
-  const isPlain = ending === '' || /^[a-z0-9_+~-]{1,12}$/.test(ending);
+  const isPlain = ending === '' || /^[a-z0-9][a-z0-9_+~-]{0,11}$/.test(ending);
   const isKnown = Object.hasOwn(endings, ending) || Object.keys(endings).length < maxEndings;
   const key = isPlain && isKnown ? ending : '*';
-  endings[key] = (endings[key] ?? 0) + 1;
+  endings[key] = (Object.hasOwn(endings, key) ? endings[key]! : 0) + 1;
 }
 
 const endingsShown = 6;
 
 /** `48 other files are passed over: 40 .heic, 6 .txt, 2 without an ending`, or undefined where there is nothing to say. */
-export function describePassedOver({ endings, hiddenImages, hiddenFolders }: PassedOver): string | undefined {
+export function describePassedOver({
+  endings,
+  special,
+  hiddenImages,
+  hiddenFolders,
+}: PassedOver): string | undefined {
   const parts: string[] = [];
   const files = Object.values(endings).reduce((a, b) => a + b, 0);
   if (files > 0) {
@@ -100,6 +112,7 @@ export function describePassedOver({ endings, hiddenImages, hiddenFolders }: Pas
     if (rest > 0) counts.push(`${rest} with ${counts.length > 0 ? 'other' : 'various'} endings`);
     parts.push(`${countOf(files, 'other file')} passed over: ${counts.join(', ')}`);
   }
+  if (special > 0) parts.push(`${countOf(special, 'special file')} passed over (pipes, sockets, devices)`);
   if (hiddenImages > 0 || hiddenFolders > 0) {
     const what = [
       ...(hiddenImages > 0 ? [`${hiddenImages} image${hiddenImages === 1 ? '' : 's'}`] : []),

@@ -138,7 +138,13 @@ describe('what is not listed', () => {
 
   test('endings without number are summed up', async () => {
     const root = temporaryFolder();
-    write(root, '1.jpg', ...Array.from({ length: 100 }, (_, i) => `scan.${1000 + i}`), '2.raw', '3.raw');
+    write(
+      root,
+      '1.jpg',
+      ...Array.from({ length: 100 }, (_, i) => `scan.${1000 + i}`),
+      '2.raw',
+      '3.constructor',
+    );
     const notes: string[] = [];
     await indexImageFolder(root, { note: (line) => void notes.push(line) });
     expect(notes[0]).toMatch(/: 102 other files are passed over: (\d+ \.\w+, ){6}\d+ with other endings$/);

@@ -1,5 +1,6 @@
 /** Folders that the system refuses to read. Some refusals are real; root may read all, so others are made here. */
 
+import { execFileSync } from 'node:child_process';
 import type { Dir, PathLike } from 'node:fs';
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -64,6 +65,18 @@ test('leave an error where nothing else is there, and where the machine is at it
   write(root, '1.jpg');
   faults.set('locked', fault('EMFILE'));
   await expect(index(root)).rejects.toThrow(/expected to read .*locked, got EMFILE/);
+});
+
+test.skipIf(process.platform === 'win32')('pipes are no pictures, whatever their names', async () => {
+  const root = temporaryFolder();
+  write(root, '1.jpg', 'notes.txt');
+  execFileSync('mkfifo', [join(root, '2.jpg')]);
+  symlinkSync('2.jpg', join(root, '3.jpg'));
+  const { paths, notes } = await index(root);
+  expect(paths).toEqual(['1.jpg']);
+  expect(notes).toEqual([
+    '1 other file is passed over: 1 .txt; 2 special files are passed over (pipes, sockets, devices)',
+  ]);
 });
 
 test.skipIf(process.platform === 'win32')('paths and links that are too long are passed over', async () => {
