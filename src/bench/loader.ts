@@ -1,9 +1,9 @@
 import { TrainLoader } from '../data/loader.js';
-import { indexImageFolder } from '../data/sources/image-folder.js';
+import type { ImageSource } from '../data/sources/source.js';
 import { addSeconds, noSeconds, type StageSeconds } from '../data/stage-seconds.js';
 
 export interface LoaderBenchmarkOptions {
-  dataPath: string;
+  source: ImageSource;
   /** Height and width of what the model sees. */
   inputSize?: number;
   /** Threads that decode; 0 decodes on the calling thread. */
@@ -30,7 +30,7 @@ export interface LoaderBenchmark {
  * come. Counting starts after the first batches, when workers run and their code is compiled.
  */
 export async function benchmarkLoader({
-  dataPath,
+  source,
   inputSize = 224,
   workers = 1,
   batchSize = 64,
@@ -39,10 +39,9 @@ export async function benchmarkLoader({
   seconds = 10,
   images = Number.POSITIVE_INFINITY,
 }: LoaderBenchmarkOptions): Promise<LoaderBenchmark> {
-  const folder = await indexImageFolder(dataPath);
-  const rows = Math.min(batchSize, folder.length);
+  const rows = Math.min(batchSize, source.length);
   const loader = new TrainLoader({
-    source: folder,
+    source,
     inputs: [
       { name: 'images', type: 'uint8', shape: [rows, inputSize, inputSize, 3], content: 'pixels' },
       {

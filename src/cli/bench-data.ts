@@ -1,14 +1,16 @@
 import type { Options } from 'yargs';
 import { benchmarkLoader } from '../bench/loader.js';
+import { openImageFolder } from '../jobs/open-images.js';
 import { snakeCase } from '../util/case.js';
 import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
-import { jsonFlag } from './common-flags.js';
+import { jsonFlag, rescanFlag } from './common-flags.js';
 import { type Arguments, integer, number } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
 export const options = {
   'data-path': pretrainFlags['data-path'],
+  rescan: rescanFlag,
   'input-size': {
     default: 224,
     coerce: integer('input-size', { min: 16, max: 65536 }),
@@ -32,9 +34,10 @@ export const options = {
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
-  const { dataPath, inputSize, batchSize, numWorkers, images, seconds, json } = argv;
+  const { dataPath, rescan, inputSize, batchSize, numWorkers, images, seconds, json } = argv;
+  const source = await openImageFolder(dataPath, { rescan, note: (line) => console.error(line) });
   const result = await benchmarkLoader({
-    dataPath,
+    source,
     inputSize,
     batchSize,
     workers: numWorkers,

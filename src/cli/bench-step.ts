@@ -15,7 +15,7 @@ import type { Compute } from '../train/engine/compute.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
-import { computeFlags, deviceFlag, jsonFlag, noteThreads, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, jsonFlag, noteThreads, rescanFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
@@ -35,6 +35,7 @@ export const options = {
     requiresArg: true,
     describe: 'Folder of images for the steps with data (default: sample images)',
   },
+  rescan: rescanFlag,
   'num-workers': pretrainFlags['num-workers'],
   threads: threadsFlag,
   device: deviceFlag,
@@ -74,7 +75,10 @@ async function openImages(argv: StepArguments, scratch: string): Promise<ImageSo
     await writeSampleImages(folder, { count: Math.max(64, 2 * argv.batchSize) });
     return indexImageFolder(folder); // not kept in the user's cache
   }
-  const images = await openImageFolder(given);
+  const images = await openImageFolder(given, {
+    rescan: argv.rescan,
+    note: (line) => console.error(line),
+  });
   if (images.length >= argv.batchSize) return images;
   throw new UserError(
     `--data-path: expected at least ${argv.batchSize} images, one batch, got ${images.length} in ${given}; ` +

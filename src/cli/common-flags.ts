@@ -14,6 +14,12 @@ export const checkpointFlag = {
   describe: 'Run, checkpoint or transformers directory, or a .safetensors or .pth file',
 } as const;
 
+export const rescanFlag = {
+  type: 'boolean',
+  default: pretrainDefaults.rescan,
+  describe: 'Read the folders of images anew, not the index that is kept of them',
+} as const;
+
 export const threadsFlag = {
   default: pretrainDefaults.threads,
   defaultDescription: 'one a core that mae may use',

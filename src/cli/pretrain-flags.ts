@@ -4,7 +4,7 @@ import { camelCase } from '../util/case.js';
 import { closest } from '../util/closest.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/json-file.js';
-import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, rescanFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -16,6 +16,7 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Folder of training images, with or without class sub-folders',
   },
+  rescan: rescanFlag,
   'output-dir': {
     type: 'string',
     demandOption: true,

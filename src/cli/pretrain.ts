@@ -1,7 +1,7 @@
 import { describePlan } from '../jobs/describe-plan.js';
 import { checkMemory } from '../jobs/memory-estimate.js';
-import { openImageFolder } from '../jobs/open-images.js';
 import { preparePretraining, pretrain } from '../jobs/pretrain.js';
+import { openTrainImages } from '../jobs/run-images.js';
 import type { RunResult } from '../train/observer.js';
 import { ConsoleReporter } from '../train/observers/console.js';
 import type { PretrainOptions } from '../train/options.js';
@@ -40,7 +40,7 @@ export async function runPretraining(given: PretrainOptions): Promise<RunResult>
 async function printPlan(given: PretrainOptions): Promise<void> {
   const prepared = await preparePretraining(given);
   const { options, device, artifacts } = prepared;
-  const images = await openImageFolder(options.dataPath);
+  const images = await openTrainImages(options, (note) => console.error(note));
   const available = device.readMemory();
   const rows = describePlan(prepared, planRun(options, images.length), images, available);
   for (const [name, value] of rows) print(`${name.padEnd(12)}${value}`);

@@ -78,9 +78,11 @@ class SkipJudge {
       this.#tried = 0;
       this.#skipped = 0;
     }
+    // what is known not to be there says nothing about the rest
+    const damaged = skipped.filter(({ image }) => !image.isMissing);
     this.#tried += rows;
-    this.#skipped += skipped.length;
-    this.#example = skipped[0]?.image ?? this.#example;
+    this.#skipped += damaged.length;
+    this.#example = damaged[0]?.image ?? this.#example;
     if (this.#tried < this.#enough || this.#skipped <= this.#maxShare * this.#tried) return;
     const { path, reason } = this.#example!;
     throw new UserError(
@@ -185,8 +187,9 @@ export class TrainLoader {
     return Array.from({ length: this.#batchSize }, (_, row) => {
       let path = '';
       for (let offset = 0; offset < source.length; offset++) {
-        path = source.name(order[(index * this.#batchSize + row + offset) % source.length]!);
-        if (!unreadable.has(path)) break;
+        const image = order[(index * this.#batchSize + row + offset) % source.length]!;
+        path = source.name(image);
+        if (!source.isMissing(image) && !unreadable.has(path)) break;
       }
       return path;
     });

@@ -16,6 +16,8 @@ import { StageClock, type StageSeconds } from './stage-seconds.js';
 export interface SkippedImage {
   path: string;
   reason: string;
+  /** Whether it was known beforehand that it is not there. */
+  isMissing?: true;
 }
 
 export type SharedArray = TypedArrays<SharedArrayBuffer>[NumberType];
@@ -83,9 +85,16 @@ export class RowFiller {
     const count = this.#source.length;
     const tries = mode === 'train' ? Math.min(count, longestRun(maxSkippedShare)) : 1;
     let skipped: SkippedImage | undefined;
-    for (let offset = 0; offset < tries; offset++) {
+    for (let offset = 0, tried = 0; offset < count && tried < tries; offset++) {
       const place = (position + offset) % count;
       const image = job.order ? job.order[place]! : place;
+      if (this.#source.isMissing(image)) {
+        const reason = 'it was not there when the run was started';
+        skipped ??= { path: this.#source.name(image), reason, isMissing: true };
+        if (mode === 'validate') break;
+        continue;
+      }
+      tried++;
       const reason = await this.#tryImage(image, job, row, position);
       if (reason === undefined) return skipped;
       skipped ??= { path: this.#source.name(image), reason };

@@ -12,7 +12,7 @@ import type { Prepared } from './prepare.js';
 /** What a run would be, as rows of a name and a value; a row without a name goes on with the one before it. */
 export function describePlan(
   { options, device, compute, task, artifacts: { manifest } }: Prepared<PretrainOptions>,
-  { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize }: Plan,
+  { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize, leftOverImages }: Plan,
   images: ImageSource,
   available: DeviceMemory | undefined,
 ): [name: string, value: string][] {
@@ -40,6 +40,14 @@ export function describePlan(
     ['compute', compute.description],
     ['images', `${images.length} in ${images.root}`],
     ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
+    ...(leftOverImages === 0
+      ? []
+      : [
+          ['left over', `${leftOverImages} of ${images.length} images in each epoch, others each time`] as [
+            string,
+            string,
+          ],
+        ]),
     ['steps', `${totalSteps}: ${stepsPerEpoch} an epoch, ${options.epochs} epochs`],
     [
       'schedule',

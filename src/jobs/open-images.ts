@@ -3,14 +3,17 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ImageDecoder } from '../data/decode/decode.js';
 import { isUnreadable } from '../data/decode/pixels.js';
-import { type ImageFolder, indexImageFolder } from '../data/sources/image-folder.js';
+import { type ImageFolder, type IndexOptions, indexImageFolder } from '../data/sources/image-folder.js';
 import { FileBuffer, type ImageSource } from '../data/sources/source.js';
 import { messageOf } from '../util/errors.js';
 
 /** The index of a folder of images, kept in the user's cache between runs. */
-export function openImageFolder(path: string): Promise<ImageFolder> {
+export function openImageFolder(
+  path: string,
+  options: Pick<IndexOptions, 'rescan' | 'note' | 'mayBeEmpty'> = {},
+): Promise<ImageFolder> {
   const name = createHash('sha256').update(resolve(path)).digest('hex').slice(0, 16);
-  return indexImageFolder(path, { cacheFile: join(cacheFolder(), `index-${name}.bin`) });
+  return indexImageFolder(path, { ...options, cacheFile: join(cacheFolder(), `index-${name}.bin`) });
 }
 
 /** Images that are looked at before a run. */

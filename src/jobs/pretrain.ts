@@ -20,8 +20,9 @@ import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
 import { checkRunFolder } from './check-output.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
-import { openImageFolder, unreadable } from './open-images.js';
+import { unreadable } from './open-images.js';
 import { type Prepared, prepare } from './prepare.js';
+import { keepImageList, openRunImages } from './run-images.js';
 
 /** A person before a run: what they see, and what they ask. */
 export interface Terminal {
@@ -43,14 +44,12 @@ export async function pretrain(given: PretrainOptions, terminal: Terminal): Prom
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);
-  const trainImages = await openImageFolder(options.dataPath);
-  const validationImages = options.valPath === undefined ? undefined : await openImageFolder(options.valPath);
-  const plan = planRun(options, trainImages.length);
+  const sources = await openRunImages(options, terminal.note);
+  const plan = planRun(options, sources.trainImages.length);
   const runtime = new Runtime(runtimeOptions);
   let lock: RunLock | undefined;
   try {
     lock = await claimRunDirectory(options.outputDir);
-    const sources = { trainImages, validationImages };
     return await trainInDirectory(runtime, prepared, plan, sources, terminal);
   } catch (error) {
     throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
@@ -74,6 +73,7 @@ async function trainInDirectory(
   const versions = { mae: version, onnxruntime: runtime.api.version };
   const description = describeRun(options, task.model, trainImages, versions);
   const resumeFrom = await findResume(description, options, note);
+  await keepImageList(options.outputDir, trainImages);
   await writeRunConfig(options.outputDir, description);
   writeArtifacts(artifacts, paths.artifacts);
   if (sources.validationImages !== undefined) {
@@ -109,5 +109,8 @@ function summary(options: PretrainOptions, plan: Plan, manifest: Manifest, image
     ...(isScaled
       ? [`${warmupEpochs} epochs of warm-up, a twentieth of all; --warmup-epochs sets others`]
       : []),
+    ...(plan.leftOverImages === 0
+      ? []
+      : [`${plan.leftOverImages} of ${images.length} images are left over in each epoch, others each time`]),
   ];
 }

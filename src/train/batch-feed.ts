@@ -28,10 +28,10 @@ export class BatchFeed {
     const ahead = this.#ahead ?? this.#loader.next();
     this.#ahead = undefined;
     const batch = await this.#meter.waiting(ahead);
-    for (const image of batch.skipped) {
-      if (this.#reported.has(image.path)) continue;
-      this.#reported.add(image.path);
-      await this.#onSkipped(image);
+    for (const { path, reason } of batch.skipped) {
+      if (this.#reported.has(path)) continue;
+      this.#reported.add(path);
+      await this.#onSkipped({ path, reason });
     }
     return batch;
   }

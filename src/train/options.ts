@@ -5,6 +5,8 @@ import { usableCores } from '../util/cores.js';
 /** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
 export interface PretrainOptions {
   dataPath: string;
+  /** Whether the folders of images are read although an index of them is kept. */
+  rescan: boolean;
   outputDir: string;
   /** A preset's name or the path of a JSON file. */
   model: string;
@@ -60,6 +62,7 @@ export interface PretrainOptions {
 
 /** The published recipe, and the defaults of what it does not say. */
 export const pretrainDefaults = {
+  rescan: false,
   model: 'mae_vit_large_patch16',
   batchSize: 64,
   accumIter: 1,
@@ -100,6 +103,7 @@ export const changesResult: {
   readonly [K in keyof Required<PretrainOptions>]: boolean | { readonly earlier: PretrainOptions[K] };
 } = {
   dataPath: false, // the images themselves are compared
+  rescan: false,
   outputDir: false,
   model: false, // its sizes are compared
   inputSize: true,

@@ -9,6 +9,8 @@ export interface Plan {
   /** Steps at which the run ends. */
   readonly totalSteps: number;
   readonly effectiveBatchSize: number;
+  /** Images of an epoch that make no whole step. */
+  readonly leftOverImages: number;
 }
 
 /** @param imageCount images in the folder; the last, incomplete step of an epoch is dropped. */
@@ -31,5 +33,6 @@ export function planRun(options: PretrainOptions, imageCount: number): Plan {
     stepsPerEpoch,
     totalSteps: Math.min(epochs * stepsPerEpoch, maxSteps ?? Number.POSITIVE_INFINITY),
     effectiveBatchSize,
+    leftOverImages: imageCount - stepsPerEpoch * effectiveBatchSize,
   };
 }

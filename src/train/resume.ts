@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { ImageSource } from '../data/sources/source.js';
@@ -41,11 +42,11 @@ export function describeRun(
 /** A path as it is from every folder: `--config` of the file is then the same run, wherever it is given. */
 function withFullPath(field: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
-  const isPath =
+  const isFile =
     ['dataPath', 'outputDir', 'valPath', 'init'].includes(field) ||
     (field === 'model' && value.endsWith('.json')) ||
-    (field === 'resume' && value !== 'auto' && value !== 'never');
-  return isPath ? resolve(value) : value;
+    (field === 'resume' && isPath(value));
+  return isFile ? resolve(value) : value;
 }
 
 /**
@@ -58,10 +59,9 @@ export async function findResume(
   { outputDir, resume }: PretrainOptions,
   note: (line: string) => void,
 ): Promise<string | undefined> {
-  const isNamed = resume !== 'auto' && resume !== 'never';
   const read = (run: string) =>
     readRunConfig(run).catch((error) => {
-      if (!isNamed || !(error instanceof TornConfig)) throw error;
+      if (!isPath(resume) || !(error instanceof TornConfig)) throw error;
       note(`${runPaths(run).config} is torn: whether that run has the same options is not known`);
       return undefined;
     });
@@ -73,11 +73,14 @@ export async function findResume(
     const differences = compareRuns(existing, config);
     if (differences.length > 0) {
       throw new UserError(
-        `${outputDir} holds a different run (${differences.join('; ')}); give the same options to continue it, ` +
-          'or another --output-dir',
+        `${outputDir} holds a different run (${differences.join('; ')}); give the same options to continue it, or ` +
+          anotherRun(
+            { folder: outputDir, hasCheckpoint: latest !== undefined && fits(existing, config) },
+            { outputDir, resume },
+          ),
       );
     }
-  } else if (existing === undefined && latest !== undefined && !isNamed) {
+  } else if (existing === undefined && latest !== undefined && !isPath(resume)) {
     throw new UserError(
       `${outputDir} holds checkpoints but no config.json to tell of which run; give another --output-dir, ` +
         unchecked(outputDir),
@@ -101,30 +104,84 @@ export async function findResume(
   const origin = await read(join(folder, '..', '..'));
   const differences = origin === undefined ? [] : compareRuns(origin, config);
   if (differences.length > 0) {
-    throw new UserError(`--resume ${resume}: that run is a different one (${differences.join('; ')})`);
+    throw new UserError(
+      `--resume ${resume}: that run is a different one (${differences.join('; ')}); give the same options to continue ` +
+        `it, or ${anotherRun({ folder: resume, hasCheckpoint: fits(origin!, config) }, { outputDir, resume })}`,
+    );
   }
   return folder;
+}
+
+/** Whether one run's weights are those that another can start from. */
+const fits = (there: RunConfig, here: RunConfig) =>
+  Object.entries(here.model).every(
+    ([field, value]) =>
+      field === 'inputSize' ||
+      JSON.stringify(there.model[field as keyof ModelConfig]) === JSON.stringify(value),
+  );
+
+/** A word for a shell. */
+const quoted = (word: string) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/** The command that starts another run: from the weights of this one, where it has some that fit. */
+export function anotherRun(
+  { folder, hasCheckpoint }: Pick<RecordedRun, 'folder' | 'hasCheckpoint'>,
+  { outputDir, resume }: Pick<PretrainOptions, 'outputDir' | 'resume'>,
+): string {
+  const name = outputDir.replace(/[/\\]+$/, '');
+  let number = 2;
+  while (existsSync(`${name}-${number}`)) number++;
+  const flags = [
+    ...(hasCheckpoint ? [`--init ${quoted(folder)}`] : []),
+    `--output-dir ${quoted(`${name}-${number}`)}`,
+    ...(isPath(resume) ? ['--resume auto'] : []),
+  ];
+  return `start another run${hasCheckpoint ? ' from its weights' : ''}: the same command with ${flags.join(' ')}`;
+}
+
+const isPath = (resume: string) => resume !== 'auto' && resume !== 'never';
+
+export interface RecordedRun {
+  readonly folder: string;
+  readonly config: RunConfig;
+  readonly hasCheckpoint: boolean;
+}
+
+/** The run that would go on, if there is one: that of the output directory, or the one that `--resume` names. */
+export async function runToContinue({
+  outputDir,
+  resume = 'auto',
+}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<RecordedRun | undefined> {
+  if (outputDir === undefined) return undefined;
+  let found: { folder: string; hasCheckpoint: boolean } | undefined;
+  if (isPath(resume)) {
+    const { folder } = await resolveCheckpoint(resume);
+    found = folder === undefined ? undefined : { folder: join(folder, '..', '..'), hasCheckpoint: true };
+  } else {
+    const hasCheckpoint = (await checkpointsOf(outputDir)).length > 0;
+    if (hasCheckpoint || (await logHasSteps(runPaths(outputDir).log))) {
+      found = { folder: outputDir, hasCheckpoint };
+    }
+  }
+  const config =
+    found &&
+    (await readRunConfig(found.folder).catch((error) => {
+      if (!isPath(resume) || !(error instanceof TornConfig)) throw error;
+      return undefined; // `findResume` says so
+    }));
+  return found && config && { ...found, config };
 }
 
 /**
  * How the run that would go on divides its effective batch, if there is one: `--auto-batch` keeps to that, for another
  * division is another run.
  */
-export async function recordedBatch({
-  outputDir,
-  resume = 'auto',
-}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<
-  { batchSize: number; accumIter: number } | undefined
-> {
-  if (outputDir === undefined) return undefined;
-  let run: string | undefined;
-  if (resume !== 'auto' && resume !== 'never') {
-    const { folder } = await resolveCheckpoint(resume);
-    run = folder && join(folder, '..', '..');
-  } else if ((await checkpointsOf(outputDir)).length > 0 || (await logHasSteps(runPaths(outputDir).log)))
-    run = outputDir;
-  const options = run === undefined ? undefined : (await readRunConfig(run))?.options;
-  const [batchSize, accumIter] = [options?.['batch-size'], options?.['accum-iter']];
+export async function recordedBatch(
+  options: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>,
+): Promise<{ batchSize: number; accumIter: number } | undefined> {
+  const recorded = (await runToContinue(options))?.config.options;
+  const [batchSize, accumIter] = [recorded?.['batch-size'], recorded?.['accum-iter']];
   return typeof batchSize === 'number' && typeof accumIter === 'number'
     ? { batchSize, accumIter }
     : undefined;

@@ -55,6 +55,7 @@ test('the flags of pretrain and their defaults', async () => {
   const help = await helpOf('pretrain');
   const defaults: Record<string, string | undefined> = {
     'data-path': undefined,
+    rescan: 'false',
     'output-dir': undefined,
     model: '"mae_vit_large_patch16"',
     'input-size': undefined,

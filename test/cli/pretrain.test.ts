@@ -40,6 +40,7 @@ describe('a run', () => {
         ),
       ),
       'config.json',
+      'images.list',
       'log.jsonl',
     ]);
     expect(readFileSync(join(run, 'checkpoints/latest'), 'utf8').trim()).toBe('step-9');
@@ -106,6 +107,7 @@ describe('a run', () => {
     expect(config.mae).toMatch(/^\d+\.\d+\.\d+/);
     expect(config.options).toEqual({
       'data-path': images,
+      rescan: false,
       'val-path': images,
       'output-dir': run,
       model,
@@ -139,6 +141,7 @@ describe('a run', () => {
   test('tells of itself on stderr', () => {
     expect(stderr).toMatch(/4 of 16 patches visible/);
     expect(stderr).toMatch(/26 images, 3 steps of 8 an epoch, 9 steps in all/);
+    expect(stderr).toMatch(/^2 of 26 images are left over in each epoch, others each time$/m);
     expect(stderr).toMatch(/^step 9\/9 {2}epoch 3\/3 {2}loss \d\.\d{4}/m);
     expect(stderr).toMatch(/^epoch 3 {2}validation loss \d\.\d{4}$/m);
     expect(stderr).toMatch(/^done at step 9; saved .*step-9$/m);
@@ -267,10 +270,11 @@ describe('a directory that holds another run', () => {
 
   test('is refused with other images', async () => {
     const others = join(folder, 'other-images');
-    await writeImages(others, 24, 1);
+    await writeImages(join(others, 'below'), 24, 1);
     const before = filesOf(run);
     const message = await maeOneLine(pretrainArgs({ ...options, 'data-path': others, 'output-dir': run }));
-    expect(message).toContain('images 26 there, 24 here');
+    expect(message).toContain(`expected the 26 images of ${run} in ${others}, got 0 of them`);
+    expect(message).toContain(`the same command with --init ${run} --output-dir ${run}-`);
     expect(filesOf(run)).toEqual(before);
   });
 
@@ -370,6 +374,7 @@ describe('--dry-run', () => {
     expect(rows['memory']).toMatch(/GiB/);
     expect(rows['images']).toMatch(/^26 in /);
     expect(rows['batch']).toMatch(/^24 = 8 × 3/);
+    expect(stdout).toMatch(/^left over {3}2 of 26 images in each epoch, others each time$/m);
     expect(rows['steps']).toMatch(/^3: 1 an epoch, 3 epochs/);
     expect(rows['schedule']).toMatch(/lr 0\.001, 1 epochs of warm-up/);
     expect(readdirSync(folder)).not.toContain(path.slice(folder.length + 1));

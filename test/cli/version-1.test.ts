@@ -1,5 +1,5 @@
 /** What version 0.1.0 wrote is still read: its manifests, its checkpoints and its runs. See test/goldens/version-1. */
-import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -30,6 +30,8 @@ test('a run of version 0.1.0 goes on to where that version came', async () => {
   mkdirSync(run);
   for (const name of ['config.json', 'log.jsonl', 'checkpoints'])
     cpSync(join(golden, name), join(run, name), { recursive: true });
+  // that version read no such ending
+  writeFileSync(join(folder, 'images', 'other.gif'), '');
   const args = ['pretrain', '--config', 'run/config.json'];
   // another recipe is still told from it
   expect(await maeError([...args, '--lr', '2e-3'], { cwd: folder })).toContain('lr 0.001 there, 0.002 here');

@@ -13,7 +13,7 @@ import {
   ValidationLoader,
   type ValidationLoaderOptions,
 } from '../../src/data/loader.js';
-import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
+import { ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
 import { UserError } from '../../src/util/errors.js';
 import { RandomStream } from '../../src/util/random.js';
 import { type ImageShape, imageInputs } from '../support/image-inputs.js';
@@ -222,6 +222,19 @@ describe('TrainLoader', () => {
     expect(batches.flatMap(({ skipped }) => skipped)).toEqual([
       { path: folder.name(3), reason: expect.stringContaining('ENOENT') },
     ]);
+  });
+
+  test('what is known to be missing is skipped as a bad file is, and does not count against the others', async () => {
+    const broken = Array.from({ length: 45 }, (_, i) => 2 * i);
+    const folder = await makeFolder(100, broken, true);
+    const missing = new Uint8Array(new SharedArrayBuffer(100));
+    for (const image of broken) missing[image] = 1;
+    const known = new ImageFolder({ ...folder.share(), missing });
+    const wanted = await take(openTrain(folder, { maxSkippedShare: 0.9 }), 30);
+    const got = await take(openTrain(known, { maxSkippedShare: 0.1, numWorkers: 1 }), 30);
+    const paths = (batches: typeof got) =>
+      batches.map(({ skipped, ...batch }) => ({ ...batch, skipped: skipped.map(({ path }) => path) }));
+    expect(paths(got)).toEqual(paths(wanted));
   });
 
   test.each([0, 2])('a folder with no readable image is a UserError (%i workers)', async (numWorkers) => {

@@ -101,7 +101,10 @@ test.each<[Partial<PretrainOptions>, string]>([
 ])('%j is another run', async (change, named) => {
   const { run, options } = await makeRun();
   const message = await refusal(resume({ ...options, ...change }));
-  expect(message).toContain(`${run} holds a different run (${named})`);
+  const another = `start another run from its weights: the same command with --init ${run} --output-dir ${run}-2`;
+  expect(message).toBe(
+    `${run} holds a different run (${named}); give the same options to continue it, or ${another}`,
+  );
 });
 
 test('paths are recorded as they are from every folder, and their spelling makes no other run', async () => {
@@ -149,6 +152,8 @@ test('another model is another run, by the sizes that differ', async () => {
   const model = { ...tinyModel, depth: 2, inputSize: 32 };
   const message = await refusal(resume(options, { model }));
   expect(message).toContain('model inputSize 16 there, 32 here; model depth 1 there, 2 here');
+  // whose weights do not fit
+  expect(message).not.toContain('--init');
 });
 
 test('another folder of images is another run', async () => {
@@ -214,7 +219,9 @@ test('a checkpoint is resumed by its path, if it is of such a run', async () => 
   const options = optionsOf({ outputDir, clipGrad: 1, resume: join(run, 'checkpoints', 'step-20') });
   expect(await resume(options)).toBe(join(run, 'checkpoints', 'step-20'));
   expect(await resume({ ...options, resume: run })).toBe(join(run, 'checkpoints', 'step-40'));
-  expect(await refusal(resume({ ...options, seed: 5 }))).toContain('seed 0 there, 5 here');
+  const other = await refusal(resume({ ...options, seed: 5 }));
+  expect(other).toContain('seed 0 there, 5 here');
+  expect(other).toContain(`--init ${options.resume} --output-dir ${outputDir}-2 --resume auto`);
 
   const alone = join(temporaryFolder(), 'weights.safetensors');
   writeFileSync(alone, '');

@@ -1,23 +1,34 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type FolderScan, modifiedNs } from './folder-scan.js';
-import { sharedBytes, sharedOffsets } from './path-list.js';
+import { type FolderScan, folderState, lasting } from './folder-scan.js';
+import { type ByteString, sharedBytes, sharedOffsets } from './path-list.js';
+import type { PassedOver } from './what-counts.js';
 
 /*
  * Layout, little-endian: magic (8 bytes), length of the JSON header (u32), the header, `count + 1` offsets (f64),
  * the path bytes, SHA-256 of all that comes before it (32 bytes).
  */
-const MAGIC = Buffer.from('MAEIDX01');
+const MAGIC = Buffer.from('MAEIDX02');
 const DIGEST_BYTES = 32;
 
 interface Header {
   root: string;
   count: number;
   pathBytes: number;
-  /** Each folder below the root and the nanosecond in which it last changed, as a decimal string. */
-  directories: [path: string, modifiedNs: string][];
+  /** When the scan began, in milliseconds since 1970. */
+  scannedMs: number;
+  /** Each folder below the root, and its state. */
+  directories: [path: ByteString, state: string][];
+  passedOver: PassedOver;
+  unreadable: [code: string, { count: number; example: string }][];
 }
+
+/**
+ * Times of files are as coarse as their file system makes them, on FAT two seconds: a folder that changed just before it
+ * was read may have changed just after, and shows the same time.
+ */
+const coarsestTimeMs = 2000;
 
 const digestOf = (...parts: Uint8Array[]) => {
   const hash = createHash('sha256');
@@ -66,12 +77,18 @@ async function readScan(handle: FileHandle, root: string): Promise<FolderScan | 
   if (!digest?.equals(digestOf(start, json, offsetBytes, paths))) return undefined;
   if (header.root !== root) return undefined;
 
-  const directories = header.directories.map(([path, time]) => ({ path, modifiedNs: BigInt(time) }));
-  for (const directory of directories) {
-    const now = await modifiedNs(root, directory.path).catch(() => undefined);
-    if (now !== directory.modifiedNs) return undefined;
+  const directories = header.directories.map(([path, state]) => ({ path, state }));
+  for (const { path, state } of directories) {
+    const now = await folderState(root, path).catch(() => undefined);
+    if (now?.state !== state || now.changedMs >= header.scannedMs - coarsestTimeMs) return undefined;
   }
-  return { paths: { bytes: paths, offsets }, directories };
+  return {
+    paths: { bytes: paths, offsets },
+    directories,
+    passedOver: header.passedOver,
+    unreadable: new Map(header.unreadable),
+    scannedMs: header.scannedMs,
+  };
 }
 
 function parseHeader(json: Buffer): Header | undefined {
@@ -84,14 +101,21 @@ function parseHeader(json: Buffer): Header | undefined {
   }
 }
 
-/** Writes beside the file and renames, so that two runs that start together never read half a file. */
+/**
+ * Writes beside the file and renames, so that two runs that start together never read half a file. A scan that could not
+ * read a folder for the moment is not for keeping: nothing would tell when it can be read.
+ */
 export async function writeFolderCache(file: string, root: string, scan: FolderScan): Promise<void> {
+  if (![...scan.unreadable.keys()].every((code) => lasting.has(code))) return;
   const { bytes, offsets } = scan.paths;
   const header: Header = {
     root,
     count: offsets.length - 1,
     pathBytes: bytes.length,
-    directories: scan.directories.map(({ path, modifiedNs }) => [path, String(modifiedNs)]),
+    scannedMs: scan.scannedMs,
+    directories: scan.directories.map(({ path, state }) => [path, state]),
+    passedOver: scan.passedOver,
+    unreadable: [...scan.unreadable],
   };
   const json = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(4);

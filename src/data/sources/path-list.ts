@@ -10,6 +10,15 @@ export interface PathList {
   offsets: Float64Array<SharedArrayBuffer>; // not Uint32: the bytes may pass 4 GiB
 }
 
+/**
+ * Bytes as a string, each of them a character ('latin1'). Such strings compare as their bytes do and hold any name; a
+ * Buffer for each of many names would take several times the memory.
+ */
+export type ByteString = string;
+
+/** For people: what is not UTF-8 shows as replacement characters. */
+export const textOf = (bytes: ByteString) => Buffer.from(bytes, 'latin1').toString();
+
 export const sharedBytes = (length: number) => new Uint8Array(new SharedArrayBuffer(length));
 export const sharedOffsets = (length: number) => new Float64Array(new SharedArrayBuffer(length * 8));
 
@@ -33,9 +42,8 @@ export class PathListBuilder {
     return this.#length;
   }
 
-  add(path: string): void {
-    // A UTF-16 unit takes at most 3 bytes of UTF-8.
-    if (this.#used + 2 + path.length * 3 > chunkBytes) {
+  add(path: ByteString): void {
+    if (this.#used + 2 + path.length > chunkBytes) {
       this.#chunks.push(Buffer.allocUnsafeSlow(chunkBytes));
       this.#used = 0;
     }
@@ -43,7 +51,7 @@ export class PathListBuilder {
     if (at === 0) this.#places.push(new Float64Array(chunkPlaces));
     this.#places.at(-1)![at] = (this.#chunks.length - 1) * chunkBytes + this.#used;
     const chunk = this.#chunks.at(-1)!;
-    const length = chunk.write(path, this.#used + 2);
+    const length = chunk.write(path, this.#used + 2, 'latin1');
     chunk.writeUInt16LE(length, this.#used);
     this.#used += 2 + length;
     this.#bytes += length;
@@ -97,24 +105,54 @@ export class PathListBuilder {
 
 const lengthBefore = (chunk: Buffer, start: number) => chunk[start - 2]! | (chunk[start - 1]! << 8);
 
-/** SHA-256, in hexadecimal, over every path and a zero byte, which no path holds. */
-export function fingerprintOf({ bytes, offsets }: PathList): string {
-  const hash = createHash('sha256');
+/** Every path with a zero byte, which no path holds, after it: parts of it in order, each read before the next is made. */
+export function* terminatedPaths({ bytes, offsets }: PathList): Generator<Uint8Array> {
   const chunk = Buffer.alloc(1 << 20);
   let used = 0;
   for (let i = 0; i + 1 < offsets.length; i++) {
     const path = bytes.subarray(offsets[i], offsets[i + 1]);
     if (used + path.length + 1 > chunk.length) {
-      hash.update(chunk.subarray(0, used));
+      yield chunk.subarray(0, used);
       used = 0;
-    }
-    if (path.length + 1 > chunk.length) {
-      hash.update(path).update('\0');
-      continue;
     }
     chunk.set(path, used);
     used += path.length;
     chunk[used++] = 0;
   }
-  return hash.update(chunk.subarray(0, used)).digest('hex');
+  yield chunk.subarray(0, used);
+}
+
+/** SHA-256, in hexadecimal, of the paths, each with a zero byte after it. */
+export function fingerprintOf(paths: PathList): string {
+  const hash = createHash('sha256');
+  for (const part of terminatedPaths(paths)) hash.update(part);
+  return hash.digest('hex');
+}
+
+/** Reads what `terminatedPaths` gives; undefined where its SHA-256 is another. */
+export async function readTerminatedPaths(
+  parts: AsyncIterable<Uint8Array>,
+  { byteLength, count, fingerprint }: { byteLength: number; count: number; fingerprint: string },
+): Promise<PathList | undefined> {
+  if (byteLength < count) return undefined;
+  const bytes = sharedBytes(byteLength - count);
+  const offsets = sharedOffsets(count + 1);
+  const hash = createHash('sha256');
+  let end = 0;
+  let paths = 0;
+  for await (const part of parts) {
+    hash.update(part);
+    for (let from = 0; from < part.length; ) {
+      const zero = part.indexOf(0, from);
+      const to = zero < 0 ? part.length : zero;
+      if (end + to - from > bytes.length) return undefined;
+      bytes.set(part.subarray(from, to), end);
+      end += to - from;
+      from = to + 1;
+      if (zero < 0) continue;
+      if (paths === count) return undefined;
+      offsets[++paths] = end;
+    }
+  }
+  return paths === count && hash.digest('hex') === fingerprint ? { bytes, offsets } : undefined;
 }

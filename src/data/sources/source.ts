@@ -12,6 +12,8 @@ export interface ImageSource {
   readonly fingerprint: string;
   /** Names an image, for people. */
   name(i: number): string;
+  /** Whether an image was known not to be there when the source was opened: it is skipped without a try. */
+  isMissing(i: number): boolean;
   /** The bytes of an image's file, in the buffer: the next read overwrites them. A system error where it cannot be read. */
   read(i: number, into: FileBuffer): Uint8Array;
   /** The place of an image's class in `classNames`, or −1 where it has none. */
@@ -28,6 +30,8 @@ export interface SharedFolder {
   readonly kind: 'folder';
   readonly root: string;
   readonly paths: PathList;
+  /** 1 for each image that was not there when the folder was opened. */
+  readonly missing?: Uint8Array<SharedArrayBuffer> | undefined;
 }
 
 /** Memory for one file after the other; it grows to the largest of them. */

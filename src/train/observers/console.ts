@@ -3,6 +3,9 @@ import type { RunEvents, RunObserver } from '../observer.js';
 import { type Progress, progressLine, TimeLeft } from './progress.js';
 import { StatusLine, takesEscapes } from './status-line.js';
 
+/** Enough to see what is wrong with them. */
+const skippedImagesShown = 20;
+
 /** Time between two drawings of the bar. */
 const drawMilliseconds = 100;
 
@@ -16,6 +19,7 @@ export class ConsoleReporter implements RunObserver {
   #epochs = 0;
   #totalSteps = 0;
   #startedAt = 0;
+  #skippedImages = 0;
   readonly #onResize = () => this.#draw();
 
   /** @param stopSignal the signal that asked the run to stop, if one did */
@@ -73,7 +77,10 @@ export class ConsoleReporter implements RunObserver {
   }
 
   imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
-    this.note(`skipped ${path}: ${reason}`);
+    this.#skippedImages++;
+    if (this.#skippedImages <= skippedImagesShown) this.note(`skipped ${path}: ${reason}`);
+    if (this.#skippedImages === skippedImagesShown + 1)
+      this.note('further skipped images are in log.jsonl only');
   }
 
   checkpointRefused({ step }: RunEvents['checkpointRefused']): void {

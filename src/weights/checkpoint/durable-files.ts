@@ -34,10 +34,10 @@ export async function syncFilesOf(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Replaces a text file: at every instant the path holds all of the old text or all of the new one. */
+/** Replaces a file: at every instant the path holds all of the old text or all of the new one. */
 export async function writeTextAtomically(
   path: string,
-  text: string | AsyncIterable<string | Uint8Array>,
+  text: string | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const beside = join(dirname(path), `.tmp-${randomUUID()}`);
   try {

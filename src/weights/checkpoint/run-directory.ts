@@ -2,6 +2,7 @@
  * A run directory:
  *
  *   config.json, log.jsonl, lock, artifacts/
+ *   images.list           the paths of its images below the data folder in their order, each ended by a zero byte
  *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json, SHA256SUMS}
  *   checkpoints/latest    one line: the name of the last whole checkpoint
  *
@@ -27,6 +28,7 @@ import {
 export function runPaths(run: string) {
   return {
     config: join(run, 'config.json'),
+    images: join(run, 'images.list'),
     log: join(run, 'log.jsonl'),
     lock: join(run, 'lock'),
     artifacts: join(run, 'artifacts'),

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { writeFolderCache } from '../../../src/data/sources/folder-cache.js';
+import { scanFolder } from '../../../src/data/sources/folder-scan.js';
 import { type ImageFolder, indexImageFolder } from '../../../src/data/sources/image-folder.js';
 import { PathListBuilder } from '../../../src/data/sources/path-list.js';
+import { FileBuffer } from '../../../src/data/sources/source.js';
 import { UserError } from '../../../src/util/errors.js';
 import { temporaryFolder } from '../support.js';
 
@@ -34,17 +37,25 @@ describe('indexImageFolder', () => {
       'a/notes.txt',
       'a/jpg',
       'c/x.gif',
+      'c/x.heic',
       'a/x.jpg.txt',
+      'd/1.jpe',
+      'd/2.JFIF',
+      'd/3.bmp',
+      'd/4.avif',
     );
     const folder = await indexImageFolder(root);
-    const wanted = ['Z.tif', 'a/deep/er/z.PNG', 'b.x/1.JPEG', 'b/1.jpg', 'top.webp', 'é.tiff'];
+    const wanted = [
+      ...['Z.tif', 'a/deep/er/z.PNG', 'b.x/1.JPEG', 'b/1.jpg', 'c/x.gif'],
+      ...['d/1.jpe', 'd/2.JFIF', 'd/3.bmp', 'd/4.avif', 'top.webp', 'é.tiff'],
+    ];
     expect(list(folder)).toEqual(wanted);
     expect(folder.name(3)).toBe(join(root, 'b', '1.jpg'));
     expect(folder.root).toBe(root);
     expect(folder.fingerprint).toBe(sha256(wanted));
-    expect(folder.classNames).toEqual(['a', 'b', 'b.x']);
-    expect(wanted.map((_, i) => folder.labelOf(i))).toEqual([-1, 0, 2, 1, -1, -1]);
-    expect(() => folder.name(6)).toThrow(RangeError);
+    expect(folder.classNames).toEqual(['a', 'b', 'b.x', 'c', 'd']);
+    expect(wanted.map((_, i) => folder.labelOf(i))).toEqual([-1, 0, 2, 1, 3, 4, 4, 4, 4, -1, -1]);
+    expect(() => folder.name(11)).toThrow(RangeError);
   });
 
   test('a flat folder has no classes', async () => {
@@ -91,43 +102,138 @@ describe('indexImageFolder', () => {
       await expect(indexing).rejects.toThrow(UserError);
       await expect(indexing).rejects.toThrow(words);
       await expect(indexing).rejects.toThrow(join(root, path));
-      await expect(indexing).rejects.toThrow('jpg, jpeg, png, webp, tif, tiff');
+      await expect(indexing).rejects.toThrow('jpg, jpeg, jpe, jfif, png, webp, tif, tiff, bmp, gif, avif');
     }
   });
 });
 
+describe('what is not listed', () => {
+  test('hidden and system names are left out, other files are counted by their ending', async () => {
+    const root = temporaryFolder();
+    write(
+      root,
+      ...['a/1.jpg', 'a/._1.jpg', 'a/.DS_Store', '.thumbnails/1.jpg', '.git/x.png', '@eaDir/1.jpg/thumb.jpg'],
+      ...['__MACOSX/a/._1.jpg', 'lost+found/x.jpg', '$Recycle.Bin/x.jpg', 'System Volume Information/x.jpg'],
+      ...['#recycle/x.jpg', 'a/x.HEIC', 'a/y.heic', 'b/notes.txt', 'b/README', 'b/x.jpg.äöü'],
+    );
+    const notes: string[] = [];
+    const options = { note: (line: string) => void notes.push(line) };
+    expect(list(await indexImageFolder(root, options))).toEqual(['a/1.jpg']);
+    const said =
+      '5 other files are passed over: 2 .heic, 1 .txt, 1 without an ending, 1 with other endings; ' +
+      'hidden and system names are left out: 1 image, 8 folders';
+    expect(notes).toEqual([`${root}: ${said}`]);
+
+    // the index says the same
+    const cacheFile = join(temporaryFolder(), 'index.bin');
+    laterThanNow();
+    for (let i = 0; i < 2; i++) await indexImageFolder(root, { ...options, cacheFile });
+    expect(notes).toEqual(Array(3).fill(notes[0]));
+
+    write(root, 'c/x.heic', 'c/.x.jpg');
+    await expect(indexImageFolder(join(root, 'c'))).rejects.toThrow(
+      '(in any case); 1 other file is passed over: 1 .heic; hidden and system names are left out: 1 image; pass',
+    );
+  });
+
+  test('endings without number are summed up', async () => {
+    const root = temporaryFolder();
+    write(
+      root,
+      '1.jpg',
+      ...Array.from({ length: 100 }, (_, i) => `scan.${1000 + i}`),
+      '2.raw',
+      '3.constructor',
+    );
+    const notes: string[] = [];
+    await indexImageFolder(root, { note: (line) => void notes.push(line) });
+    expect(notes[0]).toMatch(/: 102 other files are passed over: (\d+ \.\w+, ){6}\d+ with other endings$/);
+    const counts = [...notes[0]!.matchAll(/(\d+) (?=\.|with)/g)].map(([, count]) => Number(count));
+    expect(counts.reduce((a, b) => a + b)).toBe(102);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('names that are not UTF-8', () => {
+  test('are bytes: found, opened, and in order', async () => {
+    const root = temporaryFolder();
+    const bytes = (path: string) => Buffer.from(join(root, path), 'latin1');
+    try {
+      mkdirSync(bytes('\xe9t\xe9'));
+    } catch {
+      return; // APFS takes UTF-8 only
+    }
+    writeFileSync(bytes('\xe9t\xe9/1.jpg'), 'one');
+    writeFileSync(bytes('caf\xe9.jpg'), 'two');
+    write(root, 'é/0.jpg', 'cafz.jpg');
+    const folder = await indexImageFolder(root);
+    const wanted = ['cafz.jpg', 'caf\xe9.jpg', '\xc3\xa9/0.jpg', '\xe9t\xe9/1.jpg'];
+    const hash = createHash('sha256').update(
+      Buffer.from(wanted.map((path) => `${path}\0`).join(''), 'latin1'),
+    );
+    expect(folder.fingerprint).toBe(hash.digest('hex'));
+    expect(list(folder)).toEqual(['cafz.jpg', 'caf\ufffd.jpg', 'é/0.jpg', '\ufffdt\ufffd/1.jpg']);
+    const into = new FileBuffer();
+    expect(`${folder.read(1, into)}`).toBe('two');
+    expect(`${folder.read(3, into)}`).toBe('one');
+    expect(folder.classNames).toEqual(['é', '\ufffdt\ufffd']);
+  });
+});
+
+/** Folders of the test have rested for long, as those of a data set have. */
+function laterThanNow(): void {
+  const spy = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000);
+  onTestFinished(() => spy.mockRestore());
+}
+
 describe('the cached index', () => {
-  /** Folders rest at a time long gone, as those of a data set do. */
+  /** As archives and images of containers do, with one time for all. */
   function rest(root: string, ...paths: string[]): void {
     for (const path of paths) utimesSync(join(root, path), 1_600_000_000, 1_600_000_000);
   }
 
-  test('is used while no folder changes and renewed when one does', async () => {
+  test('is used while no folder changes, and not with rescan', async () => {
     const root = temporaryFolder();
     const cacheFile = join(temporaryFolder(), 'deep', 'index.bin');
+    write(root, 'a/1.jpg');
+    laterThanNow();
+    const scan = await scanFolder(root);
+    write(root, 'a/2.jpg');
+    const { directories } = await scanFolder(root);
+    // an index that leaves one out: nobody but the cache can have said so
+    await writeFolderCache(cacheFile, root, { ...scan, directories });
+    expect(list(await indexImageFolder(root, { cacheFile }))).toEqual(['a/1.jpg']);
+    expect(list(await indexImageFolder(root, { cacheFile, rescan: true }))).toEqual(['a/1.jpg', 'a/2.jpg']);
+    expect(list(await indexImageFolder(root, { cacheFile }))).toEqual(['a/1.jpg', 'a/2.jpg']);
+  });
+
+  test('is renewed when a folder changes, whatever its time says', async () => {
+    const root = temporaryFolder();
+    const cacheFile = join(temporaryFolder(), 'index.bin');
     write(root, 'a/1.jpg', 'b/2.jpg');
     rest(root, '.', 'a', 'b');
-    const first = await indexImageFolder(root, { cacheFile });
-    const saved = readFileSync(cacheFile);
-
-    // Another file, but the folder's time put back: only an index that comes from the cache misses it.
+    laterThanNow();
+    const found = async () => list(await indexImageFolder(root, { cacheFile }));
+    expect(await found()).toEqual(['a/1.jpg', 'b/2.jpg']);
     write(root, 'b/3.jpg');
     rest(root, 'b');
-    const second = await indexImageFolder(root, { cacheFile });
-    expect(list(second)).toEqual(['a/1.jpg', 'b/2.jpg']);
-    expect(second.fingerprint).toBe(first.fingerprint);
-    expect(second.classNames).toEqual(['a', 'b']);
-    expect(readFileSync(cacheFile)).toEqual(saved);
-
+    expect(await found()).toEqual(['a/1.jpg', 'b/2.jpg', 'b/3.jpg']);
+    renameSync(join(root, 'b'), join(root, 'a', 'b'));
     write(root, 'b/4.jpg');
-    expect(list(await indexImageFolder(root, { cacheFile }))).toEqual([
-      'a/1.jpg',
-      'b/2.jpg',
-      'b/3.jpg',
-      'b/4.jpg',
-    ]);
+    rest(root, '.', 'a', 'b');
+    expect(await found()).toEqual(['a/1.jpg', 'a/b/2.jpg', 'a/b/3.jpg', 'b/4.jpg']);
     rmSync(join(root, 'a'), { recursive: true });
-    expect(list(await indexImageFolder(root, { cacheFile }))).toEqual(['b/2.jpg', 'b/3.jpg', 'b/4.jpg']);
+    expect(await found()).toEqual(['b/4.jpg']);
+  });
+
+  test('of a folder that changed a moment ago is not trusted: its clock may not show the next change', async () => {
+    const root = temporaryFolder();
+    const cacheFile = join(temporaryFolder(), 'index.bin');
+    write(root, '1.jpg');
+    const scan = await scanFolder(root);
+    write(root, '2.jpg');
+    const { directories } = await scanFolder(root);
+    await writeFolderCache(cacheFile, root, { ...scan, directories });
+    expect(list(await indexImageFolder(root, { cacheFile }))).toEqual(['1.jpg', '2.jpg']);
   });
 
   test('of another root is not used', async () => {
@@ -143,6 +249,7 @@ describe('the cached index', () => {
     const root = temporaryFolder();
     const cacheFile = join(temporaryFolder(), 'index.bin');
     write(root, 'a/1.jpg', 'a/2.jpg');
+    laterThanNow();
     await indexImageFolder(root, { cacheFile });
     const good = readFileSync(cacheFile);
     const damaged = [Buffer.alloc(0), Buffer.from('x'), good.subarray(0, 40), good.subarray(0, -1)];
