@@ -116,7 +116,10 @@ function writeIndexed(bytes: Uint8Array, header: BmpHeader, data: Uint8Array): v
   const put = (to: number, index: number) => {
     for (let band = 0; band < 3; band++) data[to + band] = palette[3 * index + band]!;
   };
-  if (header.isRunLength) return readRunLengths(bytes, header, put);
+  if (header.isRunLength) {
+    readRunLengths(bytes, header, put);
+    return;
+  }
   const perByte = 8 / bits;
   eachRow(bytes, header, (from, to) => {
     for (let x = 0; x < width; x++) {
