@@ -5,6 +5,13 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeProblem } from './check-node.js';
+
+const problem = nodeProblem(process.version);
+if (problem !== undefined) {
+  console.error(`setup: ${problem}`);
+  process.exit(1);
+}
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 

@@ -41,7 +41,6 @@ const innerRooms: Readonly<Record<string, readonly string[]>> = {
 /** Packages, and which folders, or files without their ending, import them: types too. */
 const packageUsers: Readonly<Record<string, readonly string[]>> = {
   '@julusian/jpeg-turbo': ['data/decode/turbojpeg'],
-  'cli-progress': ['train/observers/console'],
   flatbuffers: ['artifact/onnxruntime-training'],
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],

@@ -31,7 +31,7 @@ describe('npm pack', () => {
     const paths = packed.files.map(({ path }) => path);
     const expected = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
-      /^bin\/mae\.js$/,
+      /^bin\/(mae|check-node)\.js$/,
       /^models\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
       /^dist\/\w+\/wasm\/\w+\.wasm$/,

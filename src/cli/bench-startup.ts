@@ -7,7 +7,7 @@ import { modelOf } from '../model/presets.js';
 import { snakeCase } from '../util/case.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
-import { jsonFlag, threadsFlag } from './common-flags.js';
+import { jsonFlag, noteThreads, threadsFlag } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -27,6 +27,7 @@ export const options = {
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   modelOf(argv); // a mistake in its name is told here, not in a child
   const { model, batchSize, threads, repeats, json } = argv;
+  noteThreads(threads);
   const result = await withScratchFolder(async (scratch) => {
     const dataPath = join(scratch, 'images');
     await writeSampleImages(dataPath, { count: batchSize });

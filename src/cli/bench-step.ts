@@ -15,7 +15,7 @@ import type { Compute } from '../train/engine/compute.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { formatSeconds, machineRows, type Row, report } from './bench-report.js';
-import { computeFlags, deviceFlag, jsonFlag, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, jsonFlag, noteThreads, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
@@ -51,6 +51,7 @@ type StepArguments = Arguments<typeof options>;
 
 export async function run(argv: StepArguments): Promise<void> {
   const { steps, numWorkers, profile } = argv;
+  noteThreads(argv.threads);
   const prepared = await prepare(argv, maeTask);
   const { device, compute, artifacts } = prepared;
   checkMemory(artifacts.manifest, argv, device);

@@ -1,4 +1,5 @@
 import type { Argv, Options } from 'yargs';
+import { checkArguments } from './arguments.js';
 
 export const options = {} as const satisfies Record<string, Options>;
 
@@ -15,12 +16,16 @@ const benchmarks: readonly [name: string, description: string, load: () => Promi
 ];
 
 /** The commands below `mae bench`. */
-export function positionals(argv: Argv): Argv {
+export function positionals(argv: Argv, args: readonly string[]): Argv {
   for (const [name, description, load] of benchmarks) {
     argv.command(
       name,
       description,
-      async (below) => below.options(((await load()) as Benchmark).options),
+      async (below) => {
+        const benchmark = (await load()) as Benchmark;
+        checkArguments(args, `bench ${name}`, benchmark.options, false);
+        return below.options(benchmark.options);
+      },
       async (given) => ((await load()) as Benchmark).run(given),
     );
   }

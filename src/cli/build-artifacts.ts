@@ -9,6 +9,7 @@ import { UserError } from '../util/errors.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, choice, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
+import { print } from './print.js';
 
 const runtimes = ['portable', 'onnxruntime-training'] as const;
 
@@ -52,8 +53,7 @@ export const options = {
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const artifacts = argv.runtime === 'portable' ? portable(argv) : onnxRuntimeTraining(argv);
   writeArtifacts(artifacts, argv.output);
-  for (const [name, { byteLength }] of artifacts.files)
-    console.log(`${argv.output}/${name}  ${byteLength} bytes`);
+  for (const [name, { byteLength }] of artifacts.files) print(`${argv.output}/${name}  ${byteLength} bytes`);
 }
 
 function portable(argv: Arguments<typeof options>): ArtifactFiles {

@@ -1,6 +1,8 @@
 import { precisions } from '../runtime/device-precisions.js';
+import { threadsNote } from '../runtime/threads.js';
 import { pretrainDefaults } from '../train/options.js';
 import { choice, integer, text } from './flags.js';
+import { note } from './print.js';
 
 /** Flags that several commands share. */
 
@@ -14,11 +16,17 @@ export const checkpointFlag = {
 
 export const threadsFlag = {
   default: pretrainDefaults.threads,
-  defaultDescription: 'one a core',
+  defaultDescription: 'one a core that mae may use',
   coerce: integer('threads', { min: 0, max: 1024 }),
   requiresArg: true,
   describe: 'Threads of ONNX Runtime',
 } as const;
+
+/** Says where `--threads` asks for more than there are. */
+export function noteThreads(threads: number): void {
+  const slow = threadsNote(threads);
+  if (slow !== undefined) note(slow);
+}
 
 export const deviceFlag = {
   type: 'string',

@@ -6,6 +6,7 @@ import { epochLosses } from '../train/log-file.js';
 import { pretrainDefaults } from '../train/options.js';
 import { type Arguments, text } from './flags.js';
 import { runPretraining } from './pretrain.js';
+import { note, print } from './print.js';
 
 export const options = {
   output: {
@@ -36,18 +37,18 @@ export async function run({ output }: Arguments<typeof options>): Promise<void> 
   const images = join(output, 'images');
   const runFolder = join(output, 'run');
   const picture = join(output, 'reconstruction.png');
-  console.error(`rendering ${imageCount} sample images to ${images}`);
+  note(`rendering ${imageCount} sample images to ${images}`);
   const paths = await writeSampleImages(images, { count: imageCount });
   const result = await runPretraining({ ...recipe, dataPath: images, outputDir: runFolder });
   if (process.exitCode) return; // stopped by a signal
   await reconstruct(
     { ...reconstructDefaults, images: paths.slice(0, 6), checkpoint: runFolder, output: picture },
-    (note) => console.error(note),
+    note,
   );
   const losses = await epochLosses(join(runFolder, 'log.jsonl'));
-  console.log(`loss: ${losses[0]!.toFixed(4)} in the first epoch, ${losses.at(-1)!.toFixed(4)} in the last`);
-  console.log('open these:');
-  console.log(`  ${picture}  original, masked, reconstruction, reconstruction with the visible patches`);
-  console.log(`  ${join(runFolder, 'log.jsonl')}  one JSON object a line`);
-  console.log(`  ${result.checkpoint}  weights (safetensors), optimizer, state`);
+  print(`loss: ${losses[0]!.toFixed(4)} in the first epoch, ${losses.at(-1)!.toFixed(4)} in the last`);
+  print('open these:');
+  print(`  ${picture}  original, masked, reconstruction, reconstruction with the visible patches`);
+  print(`  ${join(runFolder, 'log.jsonl')}  one JSON object a line`);
+  print(`  ${result.checkpoint}  weights (safetensors), optimizer, state`);
 }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { arch, availableParallelism, cpus, platform } from 'node:os';
+import { arch, cpus, platform } from 'node:os';
 import type { Options } from 'yargs';
 import { sharpUnavailable } from '../data/decode/sharp.js';
 import { turboJpegUnavailable } from '../data/decode/turbojpeg.js';
@@ -11,10 +11,12 @@ import { findKernels } from '../runtime/kernels.js';
 import { libraryVariable } from '../runtime/library.js';
 import { withoutPlace } from '../runtime/provider.js';
 import { providerNames, tryProvider } from '../runtime/providers.js';
+import { describeCores } from '../util/cores.js';
 import { messageOf } from '../util/errors.js';
 import { version } from '../util/version.js';
 import { cudaRows } from './doctor-cuda.js';
 import { webgpuRows } from './doctor-webgpu.js';
+import { print } from './print.js';
 
 export const options = {} as const satisfies Record<string, Options>;
 
@@ -23,14 +25,14 @@ type Problem = string;
 
 export async function run(): Promise<void> {
   const problems: Problem[] = [];
-  const row = (name: string, value: string) => console.log(`${name.padEnd(22)}${value}`);
+  const row = (name: string, value: string) => print(`${name.padEnd(22)}${value}`);
 
   row('mae', version);
   row('node', `${process.version}, ${platform()} ${arch()}`);
   for (const name of ['koffi', 'onnxruntime-node', 'sharp', '@julusian/jpeg-turbo', 'jpeg-js']) {
     row(name, packageVersion(name) ?? 'not installed');
   }
-  row('processor', `${cpus()[0]?.model ?? 'unknown'}, ${availableParallelism()} cores`);
+  row('processor', `${cpus()[0]?.model ?? 'unknown'}, ${describeCores()}`);
   const memory = hostMemory();
   row('memory', `${formatGiB(memory.totalBytes)}, ${formatGiB(memory.freeBytes)} free`);
 
@@ -65,9 +67,9 @@ export async function run(): Promise<void> {
   if (noSharp !== undefined)
     problems.push(`sharp: ${noSharp}; PNG, WebP and TIFF cannot be read: run npm install again`);
 
-  console.log('');
-  if (problems.length === 0) console.log('Nothing is missing for training on the CPU.');
-  for (const problem of problems) console.log(`- ${problem}`);
+  print('');
+  if (problems.length === 0) print('Nothing is missing for training on the CPU.');
+  for (const problem of problems) print(`- ${problem}`);
 }
 
 function packageVersion(name: string): string | undefined {

@@ -3,9 +3,10 @@ import type { Pool } from '../artifact/graphs.js';
 import { checkEncoder } from '../jobs/check-encoder.js';
 import { type EncoderFormat, exportEncoder, exportEncoderDefaults } from '../jobs/export-encoder.js';
 import { chooseDevice } from '../runtime/choose-device.js';
-import { checkpointFlag, deviceFlag, outputFlag, threadsFlag } from './common-flags.js';
+import { checkpointFlag, deviceFlag, noteThreads, outputFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
+import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
@@ -29,15 +30,16 @@ export const options = {
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
+  noteThreads(argv.threads);
   const device = chooseDevice(argv.device);
   const { output, threads } = argv;
   const pool = argv.pool as Pool;
   const format = argv.format as EncoderFormat;
-  const weights = await exportEncoder({ ...argv, pool, format }, (note) => console.error(note));
-  console.log(`wrote ${output}`);
+  const weights = await exportEncoder({ ...argv, pool, format }, note);
+  print(`wrote ${output}`);
   if (format === 'safetensors') return;
   const { name, shape, difference, largest } = await checkEncoder(output, weights, pool, { threads, device });
-  console.log(
+  print(
     `${name} [${shape.join(', ')}]: largest difference from the evaluation graph ${difference.toExponential(1)} ` +
       `(values up to ${largest.toFixed(2)})`,
   );

@@ -2,6 +2,7 @@ import type { Options } from 'yargs';
 import { type ExportFormat, exportModel } from '../jobs/export.js';
 import { checkpointFlag, outputFlag } from './common-flags.js';
 import { type Arguments, text } from './flags.js';
+import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
@@ -17,6 +18,6 @@ export const options = {
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const format = argv.format as ExportFormat;
-  const files = await exportModel({ ...argv, format }, (note) => console.error(note));
-  console.log(`wrote ${files.join(' and ')}`);
+  const files = await exportModel({ ...argv, format }, note);
+  print(`wrote ${files.join(' and ')}`);
 }

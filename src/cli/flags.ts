@@ -19,8 +19,10 @@ export function number(flag: string, range: Range = {}): (value: unknown) => num
 
 function check(flag: string, value: unknown, range: Range, whole: boolean): number | undefined {
   if (value === undefined) return undefined;
-  const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY, open = false } = range;
-  const parsed = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  const isHuge = whole && Number(value) > Number.MAX_SAFE_INTEGER; // not exact any more
+  const most = isHuge ? Number.MAX_SAFE_INTEGER : Number.POSITIVE_INFINITY;
+  const { min = Number.NEGATIVE_INFINITY, max = most, open = false } = range;
+  const parsed = typeof value === 'string' ? numberOf(value, whole) : value;
   const fits =
     typeof parsed === 'number' &&
     (!whole || Number.isSafeInteger(parsed)) &&
@@ -32,10 +34,28 @@ function check(flag: string, value: unknown, range: Range, whole: boolean): numb
   const from = min === Number.NEGATIVE_INFINITY ? '' : open ? ` above ${min}` : ` of at least ${min}`;
   const to =
     max === Number.POSITIVE_INFINITY ? '' : `${from && ' and'} ${open === true ? 'below' : 'at most'} ${max}`;
-  throw new UserError(`--${flag}: expected ${kind}${from}${to}, got ${JSON.stringify(value)}`);
+  throw new UserError(`--${flag}: expected ${kind}${from}${to}, got ${shown(value)}`);
 }
 
-/** One value; yargs makes an array of a flag that is given twice. */
+/** Decimal: sign, digits, fraction, power of ten. */
+const decimal = /^[+-]?(?=\.?\d)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i;
+
+/** The number that the text says and no other: not hexadecimal, not rounded to a whole one or to zero. */
+function numberOf(text: string, whole: boolean): number | undefined {
+  const match = decimal.exec(text.trim());
+  if (match === null) return undefined;
+  const [, integer = '', fraction = '', exponent = '0'] = match;
+  if (whole && fraction.replace(/0+$/, '').length > Number(exponent)) return undefined;
+  const value = Number(text);
+  return value === 0 && /[1-9]/.test(integer + fraction) ? undefined : value;
+}
+
+/** Numbers as they were typed, other text in quotes. */
+function shown(value: unknown): string {
+  return typeof value === 'string' && decimal.test(value) ? value : JSON.stringify(value);
+}
+
+/** One value that is not empty. */
 export function text(flag: string): (value: unknown) => string | undefined {
   return (value) => {
     if (value === undefined || (typeof value === 'string' && value !== ''))

@@ -1,12 +1,15 @@
 import yargs, { type Argv, type Options } from 'yargs';
 import { outOfMemory } from '../runtime/out-of-memory.js';
-import { UserError } from '../util/errors.js';
+import { codeOf, UserError } from '../util/errors.js';
 import { version } from '../util/version.js';
+import { checkArguments, withoutDashes } from './arguments.js';
+import { ignoresHangup } from './hangup.js';
+import { note } from './print.js';
 
 /** What a command's file exports. Nothing of it is loaded before the command is called. */
 interface Command {
   options: Readonly<Record<string, Options>>;
-  positionals?: (argv: Argv) => Argv;
+  positionals?: (argv: Argv, args: readonly string[]) => Argv;
   run(argv: unknown): Promise<void>;
 }
 
@@ -34,9 +37,20 @@ const commands: readonly [usage: string, description: string, load: () => Promis
   ['doctor', 'Say what this machine has and what is missing', () => import('./doctor.js')],
 ];
 
+/** Without what yargs-parser would make of words: numbers that lose digits, objects, groups of letters. */
+const parserConfiguration = {
+  'parse-numbers': false,
+  'parse-positional-numbers': false,
+  'dot-notation': false,
+  'short-option-groups': false,
+};
+
 /** Runs the command line. The only place that turns errors into exit codes. */
 export async function main(args: string[]): Promise<void> {
-  const cli = yargs(args)
+  guardProcess();
+  const cli = yargs(withoutDashes(args))
+    .parserConfiguration(parserConfiguration)
+    .detectLocale(false)
     .scriptName('mae')
     .usage('$0 <command> [options]\n\nPretrains Masked Autoencoders with ONNX Runtime.')
     .version(version)
@@ -46,7 +60,10 @@ export async function main(args: string[]): Promise<void> {
     .wrap(Math.min(100, process.stdout.columns ?? 100))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UserError(`${message} (${nameOf(args)} --help lists what there is)`);
+      throw (
+        error ??
+        new UserError(`${message.replaceAll(/\s*\n\s*/g, ' ')} (${nameOf(args)} --help lists what there is)`)
+      );
     });
   for (const [usage, description, load] of commands) {
     cli.command(
@@ -54,17 +71,38 @@ export async function main(args: string[]): Promise<void> {
       description,
       async (argv) => {
         const { options, positionals } = (await load()) as Command;
-        return (positionals?.(argv) ?? argv).options(options);
+        const [name = '', ...words] = usage.split(' ');
+        // those that have commands below them look at the words that are left
+        const isLast = positionals === undefined || words.length > 0;
+        if (isLast) checkArguments(args, name, options, words.length > 0);
+        return (positionals?.(argv, args) ?? argv).options(options);
       },
       async (argv) => ((await load()) as Command).run(argv),
     );
   }
   try {
+    checkFirst(args);
     await cli.parseAsync();
   } catch (error) {
     report(error);
     process.exitCode = 1;
   }
+}
+
+/** A terminal, pipe or disk behind the output that goes away ends no work; what was to be printed on stdout is missed. */
+function guardProcess(): void {
+  process.stderr.on('error', () => {});
+  process.stdout.on('error', (error) => {
+    if (codeOf(error) !== 'EPIPE') report(new UserError(`output: cannot write (${codeOf(error)})`));
+    process.exitCode ||= codeOf(error) === 'EPIPE' ? 0 : 1;
+  });
+  if (ignoresHangup()) process.on('SIGHUP', () => {});
+}
+
+/** Options belong to commands. */
+function checkFirst([first = '']: string[]): void {
+  if (!first.startsWith('-') || first === '--help' || first === '--version') return;
+  throw new UserError(`expected a command first, got ${first} (mae --help lists them)`);
 }
 
 /** `mae`, or `mae <command>` where the arguments name one. */
@@ -73,9 +111,15 @@ function nameOf([first = '']: string[]): string {
 }
 
 function report(error: unknown): void {
-  const known = error instanceof Error && !isForUser(error) && outOfMemory(error) ? tooLarge(error) : error;
-  if (isForUser(known)) console.error(`mae: ${known.message.replaceAll('\n', ' ')}`);
+  const known = error instanceof Error && !isForUser(error) ? explained(error) : error;
+  if (isForUser(known)) note(`mae: ${known.message}`);
   else console.error('internal:', error);
+}
+
+function explained(error: Error): Error {
+  if (outOfMemory(error)) return tooLarge(error);
+  if (codeOf(error) !== 'ERR_MODULE_NOT_FOUND') return error;
+  return new UserError(`${error.message.replace(/ imported from .*/s, '')}: run npm install again`);
 }
 
 function tooLarge(error: Error): UserError {

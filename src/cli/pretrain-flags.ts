@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs';
 import type { Options } from 'yargs';
-import { pretrainDefaults as defaults, type PretrainOptions } from '../train/options.js';
+import { pretrainDefaults as defaults, defaultWarmupEpochs, type PretrainOptions } from '../train/options.js';
 import { camelCase } from '../util/case.js';
-import { messageOf, UserError } from '../util/errors.js';
+import { closest } from '../util/closest.js';
+import { UserError } from '../util/errors.js';
+import { readJsonFile } from '../util/json-file.js';
 import { computeFlags, deviceFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
@@ -40,7 +41,7 @@ export const pretrainFlags = {
     describe: 'End early, at this many steps in all',
   },
   'warmup-epochs': {
-    default: defaults.warmupEpochs,
+    defaultDescription: `${defaults.warmupEpochs}, or a twentieth of fewer epochs`,
     coerce: number('warmup-epochs', { min: 0 }),
     requiresArg: true,
     describe: 'Epochs of linear warm-up',
@@ -156,7 +157,8 @@ export type PretrainArguments = Arguments<typeof pretrainFlags>;
 
 /** The options of a run, without what belongs to the command line alone. */
 export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
-  const options: PretrainOptions = argv;
+  const warmupEpochs = argv.warmupEpochs ?? defaultWarmupEpochs(argv.epochs);
+  const options: PretrainOptions = { ...argv, warmupEpochs };
   const fields = new Set(Object.keys(pretrainFlags).map(camelCase));
   fields.delete('config');
   fields.delete('dryRun');
@@ -166,25 +168,33 @@ export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
 
 /** Options by flag name; the `options` of a run's config.json are taken as they are. */
 function readConfigFile(path: string): Record<string, unknown> {
-  let value: { options?: Record<string, unknown> };
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new UserError(`--config: expected a JSON file at ${path} (${messageOf(error)})`);
-  }
+  const value = readJsonFile(path, '--config') as { options?: Record<string, unknown> } | null;
   const options = value?.options ?? value;
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new UserError(`--config: expected a JSON object of options in ${path}`);
   }
   for (const [key, option] of Object.entries(options)) {
     if (key === 'config' || !Object.hasOwn(pretrainFlags, key)) {
-      throw new UserError(`--config: ${path} has an unknown option "${key}"; mae pretrain --help lists them`);
+      const near = closest(key, Object.keys(pretrainFlags));
+      const hint = near === undefined ? '' : `; did you mean "${near}"?`;
+      throw new UserError(
+        `--config: ${path} has an unknown option "${key}"${hint} (mae pretrain --help lists them)`,
+      );
     }
-    // yargs takes any text for false
     const { type } = pretrainFlags[key as keyof typeof pretrainFlags] as Options;
-    if (type === 'boolean' && typeof option !== 'boolean') {
-      throw new UserError(`--${key}: expected true or false in ${path}, got ${JSON.stringify(option)}`);
+    const [isOfType, expected] = configTypes[key === 'input-size' ? 'size' : (type ?? 'number')]!;
+    if (!isOfType(option)) {
+      throw new UserError(`--${key}: expected ${expected} in ${path}, got ${JSON.stringify(option)}`);
     }
   }
   return options as Record<string, unknown>;
 }
+
+/** What JSON has for each type of option. */
+const configTypes: Readonly<Record<string, readonly [isOfType: (value: unknown) => boolean, name: string]>> =
+  {
+    boolean: [(value) => typeof value === 'boolean', 'true or false'],
+    string: [(value) => typeof value === 'string', 'text'],
+    number: [(value) => typeof value === 'number', 'a number'],
+    size: [(value) => value !== null, 'pixels'], // the flag's own check says more
+  };

@@ -6,13 +6,16 @@ import type { RunResult } from '../train/observer.js';
 import { ConsoleReporter } from '../train/observers/console.js';
 import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
+import { noteThreads } from './common-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
+import { print } from './print.js';
 import { StopSignal } from './stop-signal.js';
 
 export const options = pretrainFlags;
 
 export async function run(argv: PretrainArguments): Promise<void> {
   const given = pretrainOptions(argv);
+  noteThreads(given.threads);
   if (argv.dryRun) await printPlan(given);
   else await runPretraining(given);
 }
@@ -40,6 +43,6 @@ async function printPlan(given: PretrainOptions): Promise<void> {
   const images = await openImageFolder(options.dataPath);
   const available = device.readMemory();
   const rows = describePlan(prepared, planRun(options, images.length), images, available);
-  for (const [name, value] of rows) console.log(`${name.padEnd(12)}${value}`);
+  for (const [name, value] of rows) print(`${name.padEnd(12)}${value}`);
   checkMemory(artifacts.manifest, options, device, available);
 }

@@ -1,9 +1,10 @@
 import type { Argv, Options } from 'yargs';
 import type { Fit } from '../data/load-image.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
-import { checkpointFlag, deviceFlag, jsonFlag, threadsFlag } from './common-flags.js';
+import { checkpointFlag, deviceFlag, jsonFlag, noteThreads, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
+import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
@@ -51,9 +52,10 @@ export function positionals(argv: Argv): Argv {
 type ReconstructArguments = Arguments<typeof options> & { images: string[] };
 
 export async function run(argv: ReconstructArguments): Promise<void> {
-  const results = await reconstruct({ ...argv, fit: argv.fit as Fit }, (note) => console.error(note));
+  noteThreads(argv.threads);
+  const results = await reconstruct({ ...argv, fit: argv.fit as Fit }, note);
   for (const line of results) {
-    console.log(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
+    print(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
   }
-  if (!argv.json) console.log(`wrote ${argv.output}`);
+  if (!argv.json) print(`wrote ${argv.output}`);
 }

@@ -2,6 +2,7 @@ import type { Options } from 'yargs';
 import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { outputFlag } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
+import { print } from './print.js';
 
 export const options = {
   output: outputFlag('Folder to fill, one sub-folder a kind of image'),
@@ -22,5 +23,5 @@ export const options = {
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const { output, count, seed } = argv;
   const paths = await writeSampleImages(output, { count, seed });
-  console.log(`${paths.length} images in ${output}`);
+  print(`${paths.length} images in ${output}`);
 }

@@ -1,28 +1,45 @@
-/** SIGINT and SIGTERM ask a run to stop after its step; a second one ends the process at once. */
+import { ignoresHangup } from './hangup.js';
+
+/** 128 + the signal's number, as shells say it. */
+const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+type Signal = keyof typeof exitCodes;
+const signals = Object.keys(exitCodes) as Signal[];
+
+/** The terminal, and npm or a shell in between, deliver one key press each: within this time they are the same. */
+const sameWithinMilliseconds = 500;
+
+/**
+ * SIGINT, SIGTERM and SIGHUP (the terminal is gone) ask a run to stop after its step; a second SIGINT or SIGTERM ends the
+ * process at once. SIGHUP does not, for the shell and the kernel both send it.
+ */
 export class StopSignal {
-  received: 'SIGINT' | 'SIGTERM' | undefined;
+  received: Signal | undefined;
+  #receivedAt = 0;
   readonly #say: (line: string) => void;
-  readonly #onInterrupt = () => this.#receive('SIGINT');
-  readonly #onTerminate = () => this.#receive('SIGTERM');
+  readonly #onSignal = (signal: NodeJS.Signals) => this.#receive(signal as Signal);
 
   /** @param say shows a line to the person who sent the signal. */
   constructor(say: (line: string) => void) {
     this.#say = say;
-    process.on('SIGINT', this.#onInterrupt);
-    process.on('SIGTERM', this.#onTerminate);
+    for (const signal of signals)
+      if (signal !== 'SIGHUP' || !ignoresHangup()) process.on(signal, this.#onSignal);
   }
 
   off(): void {
-    process.off('SIGINT', this.#onInterrupt);
-    process.off('SIGTERM', this.#onTerminate);
+    for (const signal of signals) process.off(signal, this.#onSignal);
   }
 
-  #receive(signal: 'SIGINT' | 'SIGTERM'): void {
-    // 128 + the signal's number, as shells say it
-    const exitCode = signal === 'SIGINT' ? 130 : 143;
-    if (this.received !== undefined) process.exit(exitCode);
+  #receive(signal: Signal): void {
+    const now = performance.now();
+    if (this.received !== undefined) {
+      const isSame = signal === this.received && now - this.#receivedAt < sameWithinMilliseconds;
+      if (signal !== 'SIGHUP' && !isSame) process.exit(exitCodes[signal]);
+      return;
+    }
     this.received = signal;
-    process.exitCode = exitCode;
+    this.#receivedAt = now;
+    process.exitCode = exitCodes[signal];
     this.#say(`${signal}: finishing the step, then saving (once more to stop at once)`);
   }
 }

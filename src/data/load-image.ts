@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { messageOf, UserError } from '../util/errors.js';
 import { centerCropBox, squash } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
 import { exifRotationDefault } from './decode/orientation.js';
-import { ImageError, type PictureNote } from './decode/pixels.js';
+import { isUnreadable, type PictureNote } from './decode/pixels.js';
 import { readableFormats } from './decode/sniff.js';
 import { BicubicResampler } from './resample.js';
 
@@ -35,7 +35,7 @@ export async function loadImage(
     new BicubicResampler().resample(picture, box, out, height, width);
     return out;
   } catch (error) {
-    if (!(error instanceof ImageError) && !codeOf(error)?.startsWith('E')) throw error;
+    if (!isUnreadable(error)) throw error;
     throw new UserError(
       `image: expected a readable ${readableFormats} file, got ${path}: ${messageOf(error)}; pass another file`,
     );

@@ -1,11 +1,11 @@
 import type { BatchInput } from '../model/task.js';
-import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { messageOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { sizeOf } from '../util/shape.js';
 import type { NumberType, TypedArrays } from '../util/typed-arrays.js';
 import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
-import { ImageError, type PictureNote, type Region, type Size } from './decode/pixels.js';
+import { isUnreadable, type PictureNote, type Region, type Size } from './decode/pixels.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
 import { BicubicResampler } from './resample.js';
 import { openSource } from './sources/open-source.js';
@@ -133,7 +133,7 @@ export class RowFiller {
       return undefined;
     } catch (error) {
       // A system error (no such file, no permission, a bad disk) or damaged bytes; all else is our own fault.
-      if (error instanceof ImageError || codeOf(error)?.startsWith('E')) return messageOf(error);
+      if (isUnreadable(error)) return messageOf(error);
       throw error;
     }
   }

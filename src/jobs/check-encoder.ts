@@ -8,6 +8,7 @@ import { encoderParameters } from '../model/parameters.js';
 import type { Device } from '../runtime/device.js';
 import { prepareEnvironment } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
+import { intraOpThreads } from '../runtime/threads.js';
 import { RandomStream } from '../util/random.js';
 import type { Weights } from '../weights/foreign/weights.js';
 
@@ -68,7 +69,7 @@ async function runExported(
   prepareEnvironment();
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
   const { height, width } = imageSize(config);
-  const session = await InferenceSession.create(path, { intraOpNumThreads: threads });
+  const session = await InferenceSession.create(path, { intraOpNumThreads: intraOpThreads(threads) });
   const values = pixelValues(images, { height, width });
   const input = new Tensor('float32', values, [checkedImages, 3, height, width]);
   const outputs = await session.run({ pixel_values: input });

@@ -7,10 +7,11 @@ import type { MaeOptions } from '../model/mask.js';
 import { alone } from '../runtime/comm/communicator.js';
 import { Runtime } from '../runtime/runtime.js';
 import { ModelState } from '../train/engine/model-state.js';
+import { validatedEpochs } from '../train/log-file.js';
 import { train } from '../train/loop.js';
 import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
 import { JsonLog } from '../train/observers/jsonl.js';
-import type { PretrainOptions } from '../train/options.js';
+import { defaultWarmupEpochs, type PretrainOptions, pretrainDefaults } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
 import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
 import { startPosition, withLossScale } from '../train/start.js';
@@ -18,7 +19,7 @@ import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
-import { openImageFolder } from './open-images.js';
+import { openImageFolder, unreadable } from './open-images.js';
 import { type Prepared, prepare } from './prepare.js';
 
 /** A person before a run: what they see, and what they ask. */
@@ -73,6 +74,11 @@ async function trainInDirectory(
   const resumeFrom = await findResume(description, options);
   await writeRunConfig(options.outputDir, description);
   writeArtifacts(artifacts, paths.artifacts);
+  if (sources.validationImages !== undefined) {
+    const problem = await unreadable(sources.validationImages);
+    if (problem !== undefined)
+      note(`--val-path: ${problem}; there is no validation loss until that is mended`);
+  }
   for (const line of summary(options, plan, manifest, trainImages)) note(line);
   if (resumeFrom !== undefined) note(`continuing from ${resumeFrom}`);
   note(`${device.description}: ${compute.description}`);
@@ -82,7 +88,9 @@ async function trainInDirectory(
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
   const observers: readonly RunObserver[] = [new JsonLog(paths.log), observer];
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
-  const run = { options, plan, ...engine, ...sources, resumeFrom, state, position };
+  const validated = resumeFrom === undefined ? 0 : await validatedEpochs(paths.log, position.step);
+  const data = { ...sources, validatedEpochs: validated };
+  const run = { options, plan, ...engine, ...data, resumeFrom, state, position };
   return train(run, tellAll(observers), shouldStop);
 }
 
@@ -90,9 +98,14 @@ function summary(options: PretrainOptions, plan: Plan, manifest: Manifest, image
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { kept, patches } = manifest.options as MaeOptions;
   const { stepsPerEpoch, effectiveBatchSize, totalSteps } = plan;
+  const { epochs, warmupEpochs } = options;
+  const isScaled = epochs < pretrainDefaults.warmupEpochs && warmupEpochs === defaultWarmupEpochs(epochs);
   return [
     `${options.model}: ${millions} M parameters, ${kept} of ${patches} patches visible`,
     `${options.dataPath}: ${images.length} images, ${stepsPerEpoch} steps of ${effectiveBatchSize} an epoch, ` +
       `${totalSteps} steps in all`,
+    ...(isScaled
+      ? [`${warmupEpochs} epochs of warm-up, a twentieth of all; --warmup-epochs sets others`]
+      : []),
   ];
 }

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { codeOf, messageOf, UserError } from '../util/errors.js';
+import { readdirSync } from 'node:fs';
+import { UserError } from '../util/errors.js';
+import { readJsonFile } from '../util/json-file.js';
 import { type ModelConfig, parseModelConfig, withInputSize } from './config.js';
 
 const presetFolder = new URL('../../models/', import.meta.url);
@@ -24,19 +25,7 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
     );
   }
   const path = isPath ? nameOrPath : new URL(`${nameOrPath}.json`, presetFolder);
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new UserError(`--model: cannot read ${nameOrPath} (${codeOf(error) ?? messageOf(error)})`);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${nameOrPath}: expected JSON, got ${messageOf(error)}`);
-  }
-  return parseModelConfig(value, nameOrPath);
+  return parseModelConfig(readJsonFile(path, '--model'), nameOrPath);
 }
 
 /** The model that `--model` names, at the input size that `--input-size` asks for. */

@@ -5,9 +5,10 @@ import { DeviceHeap } from './device-heap.js';
 import { identityModel } from './identity-model.js';
 import { Session } from './session.js';
 import { type HostArray, Tensor } from './tensor.js';
+import { intraOpThreads } from './threads.js';
 
 export interface RuntimeOptions {
-  /** Threads that work on one operator; the number of cores where not given. */
+  /** Threads that work on one operator; one a core that this process may use where not given. */
   threads?: number;
   /** Path of an ONNX Runtime library instead of onnxruntime-node's. */
   libraryPath?: string;
@@ -46,7 +47,7 @@ export class Runtime {
     device = cpuDevice,
   }: RuntimeOptions = {}) {
     this.api = new OnnxRuntimeApi(libraryPath);
-    this.threads = threads;
+    this.threads = intraOpThreads(threads);
     this.kernelsPath = kernelsPath;
     this.device = device;
     this.#profilePrefix = profilePrefix;

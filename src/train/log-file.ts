@@ -1,17 +1,40 @@
-/** `log.jsonl` of a run, read back and cut; `observers/jsonl.ts` writes it. */
-import { readFile } from 'node:fs/promises';
-import { codeOf } from '../util/errors.js';
-import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
+/** `log.jsonl` of a run, read back and cut line by line; `observers/jsonl.ts` writes it. */
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { codeOf, UserError } from '../util/errors.js';
+import { explained, writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 
-/** Whether a run got as far as its first training line. */
+interface LogLine {
+  readonly type: string;
+  readonly step?: number;
+  readonly epoch?: number;
+  readonly loss?: number;
+}
+
+/** Whether a run got as far as its first training line. A file that is no log of a run is a UserError. */
 export async function logHasSteps(path: string): Promise<boolean> {
-  return (await readLog(path)).includes('"type":"train"');
+  for await (const lines of readLog(path)) if (lines.some(({ line }) => line?.type === 'train')) return true;
+  return false;
 }
 
 /** The mean losses of the epochs that a run ended, in their order. */
 export async function epochLosses(path: string): Promise<number[]> {
-  const lines = (await readLog(path)).split('\n').filter((line) => line.includes('"type":"epoch"'));
-  return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
+  const losses: number[] = [];
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) if (line?.type === 'epoch') losses.push(line.loss!);
+  }
+  return losses;
+}
+
+/** How many epochs a run has behind it at its last validation up to step `lastStep`; 0 where it had none. */
+export async function validatedEpochs(path: string, lastStep: number): Promise<number> {
+  let epochs = 0;
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) {
+      if (line?.type === 'val' && !isLater(line, lastStep)) epochs = line.epoch! + 1;
+    }
+  }
+  return epochs;
 }
 
 /**
@@ -19,24 +42,87 @@ export async function epochLosses(path: string): Promise<number[]> {
  * a torn last line.
  */
 export async function trimLog(path: string, lastStep: number): Promise<void> {
-  const text = await readLog(path);
-  const kept = text.split('\n').filter((line) => {
-    try {
-      const { step } = JSON.parse(line) as { step?: number };
-      return step === undefined || step <= lastStep;
-    } catch {
-      return false;
-    }
-  });
-  const trimmed = kept.map((line) => `${line}\n`).join('');
-  if (trimmed !== text) await writeTextAtomically(path, trimmed);
+  const isKept = ({ line }: ReadLine) => line !== undefined && !isLater(line, lastStep);
+  const endsWhole = ({ bytes }: ReadLine) => bytes.at(-1) === newline;
+  let isWhole = true;
+  for await (const lines of readLog(path)) isWhole &&= lines.every((read) => isKept(read) && endsWhole(read));
+  if (isWhole) return;
+  await writeTextAtomically(
+    path,
+    (async function* () {
+      for await (const lines of readLog(path)) {
+        const kept = lines.filter(isKept);
+        yield Buffer.concat(kept.flatMap((read) => (endsWhole(read) ? [read.bytes] : [read.bytes, lineEnd])));
+      }
+    })(),
+  );
 }
 
-async function readLog(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return '';
-    throw error;
+function isLater({ step }: LogLine, lastStep: number): boolean {
+  return step !== undefined && step > lastStep;
+}
+
+interface ReadLine {
+  /** With the newline, if it has one. */
+  readonly bytes: Buffer;
+  /** Undefined where the line is torn or damaged. */
+  readonly line: LogLine | undefined;
+}
+
+/** The lines of a log, if it is there, some at a time. A first line that is of no log is a UserError. */
+async function* readLog(path: string): AsyncGenerator<ReadLine[]> {
+  let isFirst = true;
+  for await (const some of linesOf(path)) {
+    const lines = some.map((bytes) => ({ bytes, line: parseLine(bytes) }));
+    const first = lines[0];
+    if (isFirst && first?.line === undefined && first?.bytes.at(-1) === newline) throw anotherFile(path);
+    isFirst &&= first === undefined;
+    yield lines;
   }
+}
+
+function anotherFile(path: string): UserError {
+  return new UserError(
+    `log: expected ${path} to be the log of a run, got a file of another kind; ` +
+      'move it elsewhere, or give another --output-dir',
+  );
+}
+
+function parseLine(bytes: Buffer): LogLine | undefined {
+  try {
+    const line: unknown = JSON.parse(bytes.toString());
+    return typeof (line as LogLine | null)?.type === 'string' ? (line as LogLine) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const newline = 0x0a;
+const lineEnd = Buffer.of(newline);
+/** Read at once. */
+const pieceBytes = 2 ** 20;
+
+/** The lines of a file with their newlines, some at a time; none where there is no file. */
+async function* linesOf(path: string): AsyncGenerator<Buffer[]> {
+  let rest: Buffer[] = [];
+  try {
+    if (!(await stat(path)).isFile()) throw anotherFile(path); // a device may have no end
+    const pieces = createReadStream(path, { highWaterMark: pieceBytes }) as AsyncIterable<Buffer>;
+    for await (const piece of pieces) {
+      const lines: Buffer[] = [];
+      let start = 0;
+      for (let end = piece.indexOf(newline); end >= 0; end = piece.indexOf(newline, start)) {
+        const part = piece.subarray(start, end + 1);
+        lines.push(rest.length === 0 ? part : Buffer.concat([...rest, part]));
+        rest = [];
+        start = end + 1;
+      }
+      if (start < piece.length) rest.push(piece.subarray(start));
+      yield lines;
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return;
+    throw explained(error, 'log', `to read ${path}`);
+  }
+  if (rest.length > 0) yield [Buffer.concat(rest)];
 }

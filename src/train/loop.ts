@@ -12,7 +12,10 @@ import { RunCheckpoints } from './run-checkpoints.js';
 import { takeStep } from './step.js';
 import { Validation } from './validate.js';
 
-/** Trains to the end of the plan, or until `shouldStop` says so between two steps; saves before it returns. */
+/**
+ * Trains to the end of the plan, or until `shouldStop` says so between two steps; saves before it returns, and before it
+ * throws if the weights are whole.
+ */
 export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Promise<RunResult> {
   const { options, plan, artifacts, runtime, communicator, state } = run;
   let { position } = run;
@@ -31,7 +34,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
   );
   const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
   const checkpoints = new RunCheckpoints(run, trainer, badSteps, tell);
-  const validation = new Validation(run, trainer);
+  const validation = new Validation(run, trainer, shouldStop);
   try {
     await tell('started', {
       step: position.step,
@@ -42,12 +45,13 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       compute: run.compute.description,
     });
     for (;;) {
-      // once in a while: end the epoch, validate, save
+      // once in a while: end the epoch, save, validate
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
-      if (isEpochEnd) position = await endEpoch(position, { options, plan, loader, feed, validation }, tell);
-      const isLast = position.step === plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
+      if (isEpochEnd) position = await endEpoch(position, { options, plan, loader, feed }, tell);
+      const isLast = position.step >= plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
       const isSave = checkpoints.isDue(position, isEpochEnd);
       if (isSave || isLast) await checkpoints.save(position);
+      if (validation.isDue(position)) await validation.run(position, tell);
       if (isSave || isEpochEnd) meter.restart();
       if (isLast) break;
 
@@ -62,6 +66,9 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
     const result = { step: position.step, checkpoint: await checkpoints.end(position) };
     await tell('finished', result);
     return result;
+  } catch (error) {
+    await checkpoints.rescue(position);
+    throw error;
   } finally {
     await loader.close();
     validation.release();

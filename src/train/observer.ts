@@ -54,11 +54,15 @@ export interface RunEvents {
     readonly images: number;
     readonly skippedImages: number;
   };
+  /** There is no loss for this epoch; the run goes on. */
+  validationFailed: { readonly epoch: number; readonly step: number; readonly reason: string };
   checkpointSaved: { readonly step: number; readonly path: string };
   /** The weights are not finite. */
   checkpointRefused: { readonly step: number };
-  /** The run came to its end or was asked to stop. Nothing is told of one that fails. */
+  /** The run came to its end or was asked to stop. */
   finished: RunResult;
+  /** An error, which the caller gets, ends the run; `checkpoint` is what was saved before, if anything is new. */
+  failed: RunResult;
 }
 
 export interface RunResult {

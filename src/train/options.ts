@@ -1,6 +1,6 @@
-import { availableParallelism } from 'node:os';
 import type { ModelConfig } from '../model/config.js';
 import type { Precision } from '../runtime/device-precisions.js';
+import { usableCores } from '../util/cores.js';
 
 /** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
 export interface PretrainOptions {
@@ -74,7 +74,7 @@ export const pretrainDefaults = {
   normPixLoss: true,
   gradCheckpointing: false,
   seed: 0,
-  numWorkers: Math.min(8, availableParallelism()),
+  numWorkers: Math.min(8, usableCores()),
   threads: 0,
   resume: 'auto',
   saveEvery: 1,
@@ -85,6 +85,12 @@ export const pretrainDefaults = {
   precision: 'auto',
   kernels: true,
 } as const satisfies Partial<PretrainOptions>;
+
+/** The recipe's warm-up, or its share of 800 epochs where the run is shorter than the warm-up. */
+export function defaultWarmupEpochs(epochs: number): number {
+  const { warmupEpochs, epochs: published } = pretrainDefaults;
+  return epochs >= warmupEpochs ? warmupEpochs : (epochs * warmupEpochs) / published;
+}
 
 /**
  * Whether an option changes what a run computes: one that does not may be another when the run is resumed. Of an option

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
-import { kebabCase } from '../util/case.js';
+import { camelCase, kebabCase } from '../util/case.js';
 import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { latestCheckpoint, resolveCheckpoint, runPaths } from '../weights/checkpoint/run-directory.js';
@@ -26,9 +26,22 @@ export function describeRun(
   { length, fingerprint }: Pick<ImageSource, 'length' | 'fingerprint'>,
   versions: { mae: string; onnxruntime: string },
 ): RunConfig {
-  const flags = Object.entries(options).map(([field, value]) => [kebabCase(field), value]);
+  const flags = Object.entries(options).map(([field, value]) => [
+    kebabCase(field),
+    withFullPath(field, value),
+  ]);
   const dataset = { images: length, fingerprint };
   return { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
+}
+
+/** A path as it is from every folder: `--config` of the file is then the same run, wherever it is given. */
+function withFullPath(field: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  const isPath =
+    ['dataPath', 'outputDir', 'valPath', 'init'].includes(field) ||
+    (field === 'model' && value.endsWith('.json')) ||
+    (field === 'resume' && value !== 'auto' && value !== 'never');
+  return isPath ? resolve(value) : value;
 }
 
 /** The checkpoint that a run goes on from, or undefined for a new run. */
@@ -110,9 +123,10 @@ const earlierOptions: Readonly<Record<string, unknown>> = Object.fromEntries(
 function compareRuns(there: RunConfig, here: RunConfig): string[] {
   const earlier = { ...earlierOptions, ...there.options };
   const names = new Set([...Object.keys(earlier), ...Object.keys(here.options)]);
+  // earlier versions recorded paths as they were given
   const entries: [string, unknown, unknown][] = [...names]
     .filter((name) => !free.has(name))
-    .map((name) => [name, earlier[name], here.options[name]]);
+    .map((name) => [name, withFullPath(camelCase(name), earlier[name]), here.options[name]]);
   for (const field of Object.keys(here.model) as (keyof ModelConfig)[]) {
     entries.push([`model ${field}`, there.model[field], here.model[field]]);
   }

@@ -17,22 +17,29 @@ export interface SavedRun {
   readonly resumeFrom?: string | undefined;
 }
 
+export interface SavedDevice {
+  /** Brings weights and moments into the state. */
+  download(): void;
+  /** Whether they are all of one step. */
+  readonly isWhole: boolean;
+}
+
 /**
  * The checkpoints that a run saves. Whether weights are any good is known only when a step has computed a loss from
  * them: until then the last checkpoint that did so stays, whatever `keep` says.
  */
 export class RunCheckpoints {
   readonly #run: SavedRun;
-  readonly #device: { download(): void };
+  readonly #device: SavedDevice;
   readonly #badSteps: BadSteps;
   readonly #tell: Tell;
   /** The newest, or the one that the run goes on from; and its step. */
   #latest: string | undefined;
   #savedAt: number | undefined;
   #good: string | undefined;
+  #canSave = true;
 
-  /** @param device brings the weights and moments into the state */
-  constructor(run: SavedRun, device: { download(): void }, badSteps: BadSteps, tell: Tell) {
+  constructor(run: SavedRun, device: SavedDevice, badSteps: BadSteps, tell: Tell) {
     this.#run = run;
     this.#device = device;
     this.#badSteps = badSteps;
@@ -60,7 +67,9 @@ export class RunCheckpoints {
       await this.#tell('checkpointRefused', { step });
       return;
     }
+    this.#canSave = false; // what could not be saved now cannot be a moment later either
     this.#latest = await saveCheckpoint(options.outputDir, state, position, options.keep, this.#good);
+    this.#canSave = true;
     this.#savedAt = step;
     await this.#tell('checkpointSaved', { step, path: this.#latest });
   }
@@ -91,6 +100,16 @@ export class RunCheckpoints {
       if (hasSpared) await this.#removeOld();
     }
     return isSaved ? this.#latest : undefined;
+  }
+
+  /** An error ends the run here: saves what it would lose, if the weights are good and the disk takes them. */
+  async rescue(position: Position): Promise<void> {
+    const { step } = position;
+    if (step === this.#run.position.step) return;
+    // the first error is the one to be told
+    if (this.#canSave && this.#device.isWhole) await this.save(position).catch(() => {});
+    const checkpoint = this.#savedAt === step ? this.#latest : undefined;
+    await this.#tell('failed', { step, checkpoint }).catch(() => {});
   }
 
   /** Leaves a newest one that no step has computed a finite loss from; returns the last good one. */

@@ -18,6 +18,8 @@ export interface Run {
   readonly communicator: Communicator;
   readonly trainImages: ImageSource;
   readonly validationImages?: ImageSource | undefined;
+  /** Epochs behind the run at its last validation; what it goes on from may have ended more. */
+  readonly validatedEpochs: number;
   /** The checkpoint folder to go on from. */
   readonly resumeFrom?: string | undefined;
   /** Weights, moments and place at the start. */

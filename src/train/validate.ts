@@ -4,9 +4,12 @@ import { evalModelFile } from '../artifact/manifest.js';
 import { ValidationLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { Runtime } from '../runtime/runtime.js';
+import { messageOf, UserError } from '../util/errors.js';
 import { Evaluator } from './engine/evaluator.js';
 import type { ModelState } from './engine/model-state.js';
 import type { Trainer } from './engine/trainer.js';
+import type { Tell } from './observer.js';
+import type { Position } from './position.js';
 
 export interface ValidationResult {
   /** Mean over the readable images. */
@@ -22,24 +25,52 @@ export interface ValidatedRun {
   readonly runtime: Runtime;
   readonly state: ModelState;
   readonly validationImages?: ImageSource | undefined;
+  readonly validatedEpochs: number;
 }
 
-/** The loss over the validation images of a run, if it has any. The evaluation graph is loaded when it is first asked for. */
+/**
+ * The loss over the validation images of a run, if it has any, after each epoch. A failure ends no run: it is told. The
+ * evaluation graph is loaded when it is first asked for.
+ */
 export class Validation {
   readonly #run: ValidatedRun;
   readonly #trainer: Trainer;
+  readonly #shouldStop: () => boolean;
+  #validatedEpochs: number;
   #evaluator: Evaluator | undefined;
 
-  constructor(run: ValidatedRun, trainer: Trainer) {
+  /** @param shouldStop whether to leave it to the process that goes on with the run */
+  constructor(run: ValidatedRun, trainer: Trainer, shouldStop: () => boolean) {
     this.#run = run;
     this.#trainer = trainer;
+    this.#shouldStop = shouldStop;
+    this.#validatedEpochs = run.validatedEpochs;
   }
 
-  async run(): Promise<ValidationResult | undefined> {
+  /** Whether an epoch has just ended that was not validated yet, maybe by a process that was killed first. */
+  isDue({ epoch, stepInEpoch }: Position): boolean {
+    const { validationImages } = this.#run;
+    return (
+      validationImages !== undefined &&
+      stepInEpoch === 0 &&
+      epoch > this.#validatedEpochs &&
+      !this.#shouldStop()
+    );
+  }
+
+  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<void> {
     const { validationImages, state, options } = this.#run;
-    if (validationImages === undefined) return undefined;
-    this.#evaluator ??= this.#createEvaluator();
-    return validate(this.#evaluator, state, validationImages, options);
+    this.#validatedEpochs = epochs;
+    const epoch = epochs - 1;
+    let result: ValidationResult | undefined;
+    try {
+      this.#evaluator ??= this.#createEvaluator();
+      result = await validate(this.#evaluator, state, validationImages!, options, this.#shouldStop);
+    } catch (error) {
+      await tell('validationFailed', { epoch, step, reason: messageOf(error) });
+      return;
+    }
+    if (result !== undefined) await tell('validated', { epoch, step, ...result });
   }
 
   release(): void {
@@ -55,27 +86,32 @@ export class Validation {
   }
 }
 
-/** The loss over a source: the middle of each image, with random numbers that belong to the image for good. */
+/**
+ * The loss over a source: the middle of each image, with random numbers that belong to the image for good. Undefined
+ * where `shouldStop` says so in between.
+ */
 export async function validate(
   evaluator: Evaluator,
   state: ModelState,
   source: ImageSource,
   { seed, numWorkers }: { seed: number; numWorkers: number },
-): Promise<ValidationResult> {
+  shouldStop: () => boolean,
+): Promise<ValidationResult | undefined> {
   const loader = new ValidationLoader({ source, inputs: state.manifest.inputs, seed, numWorkers });
   let sum = 0;
   let images = 0;
-  let skippedImages = 0;
   try {
     for (let batch = await loader.next(); batch !== undefined; batch = await loader.next()) {
+      if (shouldStop()) return undefined;
       await evaluator.run(batch.inputs);
       for (let i = 0; i < batch.count; i++) sum += evaluator.outputs['image_loss']![i]!;
       images += batch.count;
-      skippedImages += batch.skipped.length;
       batch.release();
     }
   } finally {
     await loader.close();
   }
+  const skippedImages = loader.skipped.length;
+  if (images === 0) throw new UserError(`no image of ${source.root} can be read`);
   return { loss: sum / images, images, skippedImages };
 }

@@ -19,11 +19,14 @@ export async function withScratchFolder<T>(use: (folder: string) => Promise<T>):
   // 128 + the signal's number, as shells say it
   const interrupt = () => process.exit(130);
   const terminate = () => process.exit(143);
+  const hangUp = () => process.exit(129);
+  const isHeld = process.listenerCount('SIGHUP') > 0; // ignored, or a run's own
   process.on('exit', remove).on('SIGINT', interrupt).on('SIGTERM', terminate);
+  if (!isHeld) process.on('SIGHUP', hangUp);
   try {
     return await use(folder);
   } finally {
-    process.off('exit', remove).off('SIGINT', interrupt).off('SIGTERM', terminate);
+    process.off('exit', remove).off('SIGINT', interrupt).off('SIGTERM', terminate).off('SIGHUP', hangUp);
     remove();
   }
 }

@@ -94,7 +94,7 @@ describe('mae pretrain', () => {
     ],
     ['--device tpu', { device: 'tpu' }, /^--device: expected auto, cpu, cuda, .* or webgpu, got "tpu"$/],
     ['--device cuda:x', { device: 'cuda:x' }, /^--device: expected .*got "cuda:x"$/],
-    ['an unknown flag', { 'bach-size': 3 }, /^Unknown arguments?: bach-size/],
+    ['an unknown flag', { 'bach-size': 3 }, /^Unknown option --bach-size; did you mean --batch-size\?/],
     ['a missing --val-path', { 'val-path': join(folder, 'nowhere') }, /got nothing at .*nowhere/],
     [
       '--resume from nothing',

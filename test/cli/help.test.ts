@@ -62,7 +62,7 @@ test('the flags of pretrain and their defaults', async () => {
     'accum-iter': '1',
     epochs: '800',
     'max-steps': undefined,
-    'warmup-epochs': '40',
+    'warmup-epochs': '40, or a twentieth of fewer epochs',
     blr: '0.00015',
     lr: undefined,
     'min-lr': '0',
@@ -74,7 +74,7 @@ test('the flags of pretrain and their defaults', async () => {
     'clip-grad': undefined,
     seed: '0',
     'num-workers': 'one a core, at most 8',
-    threads: 'one a core',
+    threads: 'one a core that mae may use',
     resume: '"auto"',
     init: undefined,
     'val-path': undefined,
@@ -118,9 +118,29 @@ test('reconstruct --help says what a norm-pix picture borrows', async () => {
 test.each<[string, string[], RegExp]>([
   ['no command', [], /^mae: Name a command \(mae --help /],
   ['an unknown command', ['pretrein'], /^mae: .*pretrain/],
-  ['an unknown flag', ['doctor', '--fast'], /^mae: Unknown argument: fast \(mae doctor --help /],
+  ['an unknown flag', ['doctor', '--fast'], /^mae: Unknown option --fast \(mae doctor --help /],
   ['a missing flag', ['pretrain', '--output-dir', 'x'], /^mae: Missing required argument: data-path/],
-  ['a flag without its value', ['sample-data', '-o'], /^mae: Not enough arguments following: (o|output)$/m],
+  [
+    'a flag without its value',
+    ['sample-data', '-o'],
+    /^mae: --output: expected a value after -o, got none$/m,
+  ],
+  ['an option before the command', ['--json', 'doctor'], /^mae: expected a command first, got --json /],
+  [
+    'a misspelt option',
+    ['pretrain', '--batchsize', '8'],
+    /^mae: Unknown option --batchsize; did you mean --batch-size\?/,
+  ],
+  [
+    'one of a command below',
+    ['bench', 'step', '--thread', '1'],
+    /^mae: Unknown option --thread; did you mean --threads\?/,
+  ],
+  [
+    'a word too many',
+    ['doctor', '--', 'extra'],
+    /^mae: expected options alone after mae doctor, got "extra"/,
+  ],
 ])('%s is one line', async (_, args, message) => {
   const { code, stdout, stderr } = await mae(args);
   expect(code).toBe(1);

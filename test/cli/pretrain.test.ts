@@ -1,5 +1,5 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { cacheFolder, maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
@@ -162,6 +162,46 @@ describe('a run', () => {
 });
 
 describe('checkpoints', () => {
+  test('a run at its end, or past --max-steps, says so and does nothing', async () => {
+    const path = newRun();
+    cpSync(run, path, { recursive: true });
+    const before = filesOf(join(path, 'checkpoints'));
+    for (const change of [{}, { 'max-steps': 4 }]) {
+      const { stderr } = await maeOk(pretrainArgs({ ...options, 'output-dir': path, ...change }));
+      const said = `already at its end (step 9): nothing to do; it is saved in ${latestFolder(path)}\n`;
+      expect(stderr).toContain(said);
+      expect(stderr).not.toMatch(/^done/m);
+      expect(filesOf(join(path, 'checkpoints'))).toEqual(before);
+    }
+  });
+
+  test('--epochs alone scales the warm-up and says so, and the run goes on with the same command', async () => {
+    const path = newRun();
+    const args = pretrainArgs({ ...options, 'output-dir': path, 'warmup-epochs': undefined });
+    const { stderr } = await maeOk([...args, '--max-steps', '4']);
+    expect(stderr).toMatch(/^0\.15 epochs of warm-up, a twentieth of all; /m);
+    const recorded = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')).options;
+    expect(recorded).toMatchObject({ epochs: 3, 'warmup-epochs': 0.15 });
+    expect((await maeOk(args)).stderr).toMatch(/^done at step 9/m);
+  });
+
+  test('config.json starts the run again from any folder', async () => {
+    const path = newRun();
+    const there = { cwd: dirname(path) };
+    const given = { ...options, 'data-path': relative(there.cwd, images), 'output-dir': basename(path) };
+    await maeOk(pretrainArgs({ ...given, 'max-steps': 1 }), there);
+    const config = join(path, 'config.json');
+    await maeOk(['pretrain', '--config', config, '--max-steps', '2'], { cwd: '/' });
+    expect(readLog(path, 'train').map(({ step }) => step)).toEqual([1, 2]);
+  });
+
+  test('more threads than cores are said to be slower', async () => {
+    const many = pretrainArgs({ ...options, 'output-dir': newRun(), threads: 1000, 'dry-run': true });
+    expect((await maeOk(many)).stderr).toMatch(
+      /^--threads 1000: this process may use \d+ cores?; .* slower$/m,
+    );
+  });
+
   test('--keep leaves the newest, --save-every-steps adds to those of epochs', async () => {
     const path = newRun();
     const saving = { keep: 4, 'save-every-steps': 2, 'save-every': 2 };

@@ -1,5 +1,5 @@
 /** The loop, driven without the command line: by a second task, by observers, and by two ranks. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { buildArtifacts } from '../../src/artifact/build.js';
 import { readManifest } from '../../src/artifact/read-manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
+import type { ImageSource } from '../../src/data/sources/source.js';
 import { maeTask } from '../../src/model/mae.js';
 import type { Task } from '../../src/model/task.js';
 import { alone, type Communicator } from '../../src/runtime/comm/communicator.js';
@@ -17,9 +18,10 @@ import { type RunEvents, type RunObserver, tellAll } from '../../src/train/obser
 import type { PretrainOptions } from '../../src/train/options.js';
 import { planRun } from '../../src/train/plan.js';
 import { startPosition } from '../../src/train/start.js';
+import { UserError } from '../../src/util/errors.js';
 import { classifierTask } from '../support/classifier.js';
 import '../support/allclose.js';
-import { fileFolder, tinyModel } from '../support/cli-files.js';
+import { fileFolder, savedSteps, tinyModel } from '../support/cli-files.js';
 import { optionsOf, temporaryFolder } from './support.js';
 
 const folder = fileFolder();
@@ -49,6 +51,8 @@ interface Settings {
   readonly communicator?: Communicator;
   readonly resumeFrom?: string;
   readonly stopAt?: number;
+  readonly validationImages?: ImageSource;
+  readonly validatedEpochs?: number;
 }
 
 /** A run from its artefacts to its result; the state has its last weights. */
@@ -59,6 +63,8 @@ async function run({
   communicator = alone,
   resumeFrom,
   stopAt,
+  validationImages = images,
+  validatedEpochs = 0,
 }: Settings) {
   const options = optionsOf({ batchSize: 8, numWorkers: 0, warmupEpochs: 0, lr: 3e-3, ...given });
   const artifacts = temporaryFolder();
@@ -81,7 +87,8 @@ async function run({
       runtime,
       communicator,
       trainImages: images,
-      validationImages: images,
+      validationImages,
+      validatedEpochs,
       resumeFrom,
       state,
       position,
@@ -98,7 +105,16 @@ function recorder() {
   const watch = <E extends keyof RunEvents>(name: E) => ({
     [name]: (data: RunEvents[E]) => void events.push({ name, data }),
   });
-  const names = ['started', 'stepped', 'epochEnded', 'validated', 'checkpointSaved', 'finished'] as const;
+  const names = [
+    'started',
+    'stepped',
+    'epochEnded',
+    'checkpointSaved',
+    'validated',
+    'validationFailed',
+    'finished',
+    'failed',
+  ] as const;
   const observer = Object.assign({}, ...names.map(watch)) as RunObserver;
   const of = <E extends keyof RunEvents>(name: E) =>
     events.filter((event) => event.name === name).map(({ data }) => data as RunEvents[E]);
@@ -146,7 +162,7 @@ test('observers are told what happens, in order and as data', async () => {
   const outputDir = temporaryFolder();
   const task = maeTask(tinyModel, { maskRatio: 0.75, normPixLoss: true });
   await run({ task, options: { outputDir, epochs: 2, logEvery: 2 }, observers: [observer] });
-  const epoch = ['stepped', 'stepped', 'stepped', 'epochEnded', 'validated', 'checkpointSaved'];
+  const epoch = ['stepped', 'stepped', 'stepped', 'epochEnded', 'checkpointSaved', 'validated'];
   expect(events.map(({ name }) => name)).toEqual(['started', ...epoch, ...epoch, 'finished']);
   expect(of('started')).toMatchObject([{ step: 0, totalSteps: 6, epochs: 2, resumedFrom: undefined }]);
   expect(of('stepped').map(({ isLogged }) => isLogged)).toEqual([false, true, false, true, false, true]);
@@ -157,6 +173,70 @@ test('observers are told what happens, in order and as data', async () => {
   expect(of('validated')[1]).toMatchObject({ epoch: 1, step: 6, images: images.length, skippedImages: 0 });
   const last = join(outputDir, 'checkpoints', 'step-6');
   expect(of('finished')).toEqual([{ step: 6, checkpoint: last }]);
+});
+
+describe('nothing is lost', () => {
+  const task = maeTask(tinyModel, { maskRatio: 0.75, normPixLoss: true });
+
+  test('validation that fails is told after the save, and the run goes on', async () => {
+    const texts = temporaryFolder();
+    for (let i = 0; i < 3; i++) writeFileSync(join(texts, `${i}.png`), 'text');
+    const { observer, events, of } = recorder();
+    const outputDir = temporaryFolder();
+    const { step } = await run({
+      task,
+      options: { outputDir, epochs: 2 },
+      observers: [observer],
+      validationImages: await indexImageFolder(texts),
+    });
+    expect(step).toBe(6);
+    expect(of('validationFailed').map(({ epoch }) => epoch)).toEqual([0, 1]);
+    expect(of('validationFailed')[0]!.reason).toContain('unreadable images');
+    const names = events.map(({ name }) => name);
+    expect(names.indexOf('checkpointSaved')).toBeLessThan(names.indexOf('validationFailed'));
+    expect(savedSteps(outputDir)).toEqual([3, 6]);
+  });
+
+  test('an epoch that was saved and not validated is validated by the run that goes on', async () => {
+    const outputDir = temporaryFolder();
+    const options = { outputDir, epochs: 2 };
+    // stopped at the end of an epoch: the save is all there is time for
+    const first = recorder();
+    const stopped = await run({ task, options, stopAt: 3, observers: [first.observer] });
+    expect(first.of('validated')).toEqual([]);
+    const rest = recorder();
+    await run({ task, options, resumeFrom: stopped.checkpoint!, observers: [rest.observer] });
+    const whole = recorder();
+    const undisturbed = { ...options, outputDir: temporaryFolder() };
+    await run({ task, options: undisturbed, observers: [whole.observer] });
+    expect(rest.of('validated')).toEqual(whole.of('validated'));
+    // and not again where the log has it
+    const again = recorder();
+    const last = { resumeFrom: join(outputDir, 'checkpoints', 'step-6'), validatedEpochs: 2 };
+    await run({ task, options, ...last, observers: [again.observer] });
+    expect(again.of('validated')).toEqual([]);
+  });
+
+  test('an error saves the steps before it, and the run that goes on ends with the same bytes', async () => {
+    const options = { epochs: 3, saveEvery: 100 };
+    const whole = await run({ task, options: { ...options, outputDir: temporaryFolder() } });
+    const outputDir = temporaryFolder();
+    const { observer, of } = recorder();
+    const failing: RunObserver = {
+      stepped({ step }) {
+        if (step === 5) throw new UserError('log: the disk is full');
+      },
+    };
+    const settings = { task, options: { ...options, outputDir } };
+    await expect(run({ ...settings, observers: [failing, observer] })).rejects.toThrow('the disk is full');
+    const saved = join(outputDir, 'checkpoints', 'step-5');
+    expect(of('failed')).toEqual([{ step: 5, checkpoint: saved }]);
+    const rest = await run({ ...settings, resumeFrom: saved });
+    for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+      const [a, b] = [whole, rest].map(({ checkpoint }) => readFileSync(join(checkpoint!, file)));
+      expect(b!.equals(a!), file).toBe(true);
+    }
+  });
 });
 
 /** Ranks in one process that meet at each call; sums are in the order of the ranks. */

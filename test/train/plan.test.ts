@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { defaultWarmupEpochs } from '../../src/train/options.js';
 import { planRun } from '../../src/train/plan.js';
 import { UserError } from '../../src/util/errors.js';
 import { optionsOf } from './support.js';
@@ -39,4 +40,10 @@ test('a warm-up longer than the run is refused', () => {
   const plan = () => planRun(optionsOf({ batchSize: 4, epochs: 3, warmupEpochs: 4 }), 10);
   expect(plan).toThrow(UserError);
   expect(plan).toThrow('--warmup-epochs: expected at most --epochs 3, got 4');
+});
+
+test('the warm-up that is not given is the recipe’s, and its share of a shorter run', () => {
+  // where 40 epochs were legal they stay, for runs that were started so
+  expect([1600, 800, 400, 41, 40].map(defaultWarmupEpochs)).toEqual([40, 40, 40, 40, 40]);
+  expect([39, 20, 10, 1].map(defaultWarmupEpochs)).toEqual([1.95, 1, 0.5, 0.05]);
 });

@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative, resolve as resolvePath } from 'node:path';
 import { expect, test } from 'vitest';
 import { JsonLog } from '../../src/train/observers/jsonl.js';
 import type { PretrainOptions } from '../../src/train/options.js';
@@ -55,7 +55,7 @@ test('config.json names every option as a flag, the versions, the model and the 
     'batch-size': 64,
     'clip-grad': 1,
     'norm-pix-loss': true,
-    'data-path': 'images',
+    'data-path': resolvePath('images'),
   });
   expect(config.model).toEqual(tinyModel);
   expect(config.dataset).toEqual(images);
@@ -99,6 +99,35 @@ test.each<[Partial<PretrainOptions>, string]>([
   const { run, options } = await makeRun();
   const message = await refusal(resume({ ...options, ...change }));
   expect(message).toContain(`${run} holds a different run (${named})`);
+});
+
+test('paths are recorded as they are from every folder, and their spelling makes no other run', async () => {
+  const folder = temporaryFolder();
+  const options = optionsOf({ outputDir: 'run', valPath: './val', init: 'a/../weights', resume: 'runs/x' });
+  expect(describeWith({ ...options, model: 'tiny.json' }).options).toMatchObject({
+    'output-dir': resolvePath('run'),
+    'val-path': resolvePath('val'),
+    init: resolvePath('weights'),
+    resume: resolvePath('runs/x'),
+    model: resolvePath('tiny.json'),
+  });
+  const preset = describeWith(optionsOf({ model: 'mae_vit_base_patch16', resume: 'auto' })).options;
+  expect(preset).toMatchObject({ model: 'mae_vit_base_patch16', resume: 'auto' });
+
+  const { run, options: fresh } = await makeRun();
+  const weights = join(folder, 'weights');
+  const path = join(run, 'config.json');
+  // version 0.1.0 recorded them as they were given
+  for (const recorded of [weights, relative('.', weights), `${weights}/`]) {
+    const config = JSON.parse(readFileSync(path, 'utf8'));
+    config.options.init = recorded;
+    writeFileSync(path, JSON.stringify(config));
+    for (const init of [weights, relative('.', weights), join(weights, '.')])
+      expect(await resume({ ...fresh, init })).toBe(join(run, 'checkpoints', 'step-40'));
+    expect(await refusal(resume({ ...fresh, init: join(folder, 'other') }))).toMatch(
+      /\(init .*weights there/,
+    );
+  }
 });
 
 test('a run from before there was a --predict-ratio predicted all', async () => {

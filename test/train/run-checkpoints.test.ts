@@ -1,5 +1,6 @@
 /** Which checkpoints stay, and which one `latest` names, when weights turn out to be bad. */
 
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BadSteps } from '../../src/train/bad-steps.js';
@@ -7,6 +8,7 @@ import { ModelState } from '../../src/train/engine/model-state.js';
 import type { Tell } from '../../src/train/observer.js';
 import { startOfRun } from '../../src/train/position.js';
 import { RunCheckpoints } from '../../src/train/run-checkpoints.js';
+import { runPaths } from '../../src/weights/checkpoint/run-directory.js';
 import { latestFolder, savedSteps } from '../support/cli-files.js';
 import { temporaryFolder, tinyArtifacts } from './support.js';
 
@@ -19,6 +21,7 @@ function start(keep: number, { resumeFrom, at = 0, totalSteps = 100 }: Start = {
   const position = { ...startOfRun, step: at };
   const badSteps = new BadSteps(run, 2);
   const told: string[] = [];
+  const device = { download: () => {}, isWhole: true };
   const tell: Tell = async (event) => void told.push(event);
   const checkpoints = new RunCheckpoints(
     {
@@ -28,14 +31,15 @@ function start(keep: number, { resumeFrom, at = 0, totalSteps = 100 }: Start = {
       position,
       resumeFrom,
     },
-    { download: () => {} },
+    device,
     badSteps,
     tell,
   );
   const save = (step: number) => checkpoints.save({ ...startOfRun, step });
   const end = (step: number) => checkpoints.end({ ...startOfRun, step });
   const step = (n: number) => join(run, 'checkpoints', `step-${n}`);
-  return { run, state, checkpoints, badSteps, told, save, end, step };
+  const rescue = (step: number) => checkpoints.rescue({ ...startOfRun, step });
+  return { run, state, device, checkpoints, badSteps, told, save, end, rescue, step };
 }
 
 interface Start {
@@ -146,4 +150,35 @@ test('bad steps are counted in a row', async () => {
   expect(badSteps.error('there').message).toMatch(
     /a loss of NaN and a gradient norm of 1 in steps 5 to 6, --max-bad-steps 2; .*bad-batch-5.txt to bad-batch-6.txt; the last good checkpoint is kept, there: /,
   );
+});
+
+test('an error saves the step that it ends at, unless the weights are of two steps, bad or not finite', async () => {
+  const good = start(3);
+  await good.rescue(0); // nothing was done
+  expect(good.told).toEqual([]);
+  await good.rescue(2);
+  expect(savedSteps(good.run)).toEqual([2]);
+  expect(good.told).toEqual(['checkpointSaved', 'failed']);
+
+  const torn = start(3);
+  torn.device.isWhole = false;
+  await torn.rescue(2);
+  const bad = start(3);
+  await bad.badSteps.add({ step: 2, loss: Number.NaN, gradientNorm: Number.NaN }, []);
+  await bad.rescue(2);
+  const infinite = start(3);
+  infinite.state.parameters[0] = Number.POSITIVE_INFINITY;
+  await infinite.rescue(2);
+  for (const { run } of [torn, bad, infinite]) expect(savedSteps(run)).toEqual([]);
+});
+
+test('a save that failed is not tried again when its error ends the run', async () => {
+  const { run, rescue, save, told } = start(3);
+  const { checkpoints } = runPaths(run);
+  writeFileSync(checkpoints, ''); // where the folder would be
+  await expect(save(2)).rejects.toThrow('checkpoint: expected');
+  rmSync(checkpoints);
+  await rescue(2);
+  expect(savedSteps(run)).toEqual([]);
+  expect(told).toEqual(['failed']);
 });

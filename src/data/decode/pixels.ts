@@ -1,3 +1,5 @@
+import { codeOf } from '../../util/errors.js';
+
 /** Height and width in pixels. */
 export interface Size {
   height: number;
@@ -33,6 +35,11 @@ export interface DecodedRegion extends Pixels {
 /** The bytes are not a readable picture. Anything else that a decoder throws is a fault of the program. */
 export class ImageError extends Error {
   override name = 'ImageError';
+}
+
+/** Whether an error says that an image cannot be read: damaged bytes, or a system error such as a file that is gone. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof ImageError || codeOf(error)?.startsWith('E') === true;
 }
 
 /** Pillow refuses more than 179 million pixels as a decompression bomb, sharp more than 268 million. */

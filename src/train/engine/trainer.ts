@@ -61,6 +61,7 @@ export class Trainer {
   readonly #optimizer: Optimizer;
   readonly #gradientNorm: GradientNorm;
   #norm = Number.NaN;
+  #isUpdating = false;
 
   constructor(runtime: Runtime, artifacts: string, state: ModelState, communicator = alone) {
     this.#runtime = runtime;
@@ -127,7 +128,14 @@ export class Trainer {
       throw new Error('Trainer: expected reduce() and a finite norm before update()');
     // torch.nn.utils.clip_grad_norm_: min(1, limit / (norm + 1e-6))
     const clip = clipGrad === undefined ? 1 : Math.min(1, clipGrad / (this.#norm + 1e-6));
+    this.#isUpdating = true;
     await this.#optimizer.update(step, learningRate, weightDecay, clip / this.lossScale);
+    this.#isUpdating = false;
+  }
+
+  /** Whether weights and moments are all of one step: an `update` that failed may have left parts of two. */
+  get isWhole(): boolean {
+    return !this.#isUpdating;
   }
 
   /** A parameter where the device has it, for other sessions. */

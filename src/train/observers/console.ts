@@ -1,49 +1,54 @@
-import { MultiBar, Presets, type SingleBar } from 'cli-progress';
+import { printable } from '../../util/printable.js';
 import type { RunEvents, RunObserver } from '../observer.js';
+import { type Progress, progressLine, TimeLeft } from './progress.js';
+import { StatusLine, takesEscapes } from './status-line.js';
 
-/** Shows a run on stderr: a progress bar on a terminal, lines elsewhere. */
+/** Time between two drawings of the bar. */
+const drawMilliseconds = 100;
+
+/** Shows a run on stderr: a progress bar on a terminal that takes escape sequences, lines elsewhere. */
 export class ConsoleReporter implements RunObserver {
   readonly #stopSignal: () => string | undefined;
-  /** A stack of one bar, for only a stack can write lines above itself. */
-  readonly #bars: MultiBar | undefined;
-  #bar: SingleBar | undefined;
+  readonly #status: StatusLine | undefined;
+  #timeLeft: TimeLeft | undefined;
+  #progress: Progress | undefined;
+  #drawnAt = Number.NEGATIVE_INFINITY;
   #epochs = 0;
   #totalSteps = 0;
+  #startedAt = 0;
+  readonly #onResize = () => this.#draw();
 
   /** @param stopSignal the signal that asked the run to stop, if one did */
   constructor(stopSignal: () => string | undefined) {
     this.#stopSignal = stopSignal;
-    if (process.stderr.isTTY) {
-      this.#bars = new MultiBar(
-        {
-          stream: process.stderr,
-          format:
-            '{bar} {value}/{total}  epoch {epoch}  loss {loss}  lr {lr}  {speed} img/s  left {eta_formatted}',
-          barsize: 24,
-          etaBuffer: 50,
-          hideCursor: true,
-          clearOnComplete: false,
-          gracefulExit: false,
-        },
-        Presets.shades_classic,
-      );
-    }
+    if (takesEscapes(process.stderr, process.env)) this.#status = new StatusLine(process.stderr);
   }
 
   started({ step, totalSteps, epochs }: RunEvents['started']): void {
     this.#epochs = epochs;
     this.#totalSteps = totalSteps;
-    this.#bar = this.#bars?.create(totalSteps, step, { epoch: '-', loss: '-', lr: '-', speed: '-' });
+    this.#startedAt = step;
+    if (this.#status === undefined || step >= totalSteps) return;
+    this.#timeLeft = new TimeLeft(performance.now());
+    const unknown = { epoch: '-', loss: '-', lr: '-', imagesPerSecond: '-', secondsLeft: undefined };
+    this.#progress = { step, totalSteps, ...unknown };
+    process.stderr.on('resize', this.#onResize);
+    this.#draw();
   }
 
   stepped({ step, isLogged, ...line }: RunEvents['stepped']): void {
+    const totalSteps = this.#totalSteps;
     const epoch = `${line.epoch + 1}/${this.#epochs}`;
     const loss = line.loss.toFixed(4);
     const lr = line.lr.toExponential(2);
-    const speed = line.imagesPerSecond.toFixed(1);
-    if (this.#bar !== undefined) this.#bar.update(step, { epoch, loss, lr, speed });
-    else if (isLogged) {
-      say(`step ${step}/${this.#totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${speed} img/s`);
+    const imagesPerSecond = line.imagesPerSecond.toFixed(1);
+    if (this.#timeLeft !== undefined) {
+      const now = performance.now();
+      const secondsLeft = this.#timeLeft.after(totalSteps - step, now);
+      this.#progress = { step, totalSteps, epoch, loss, lr, imagesPerSecond, secondsLeft };
+      if (now - this.#drawnAt >= drawMilliseconds) this.#draw();
+    } else if (isLogged) {
+      say(`step ${step}/${totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${imagesPerSecond} img/s`);
     }
   }
 
@@ -56,11 +61,15 @@ export class ConsoleReporter implements RunObserver {
   }
 
   epochEnded({ epoch, loss }: RunEvents['epochEnded']): void {
-    if (this.#bar === undefined) say(`epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`);
+    if (this.#progress === undefined) say(`epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`);
   }
 
   validated({ epoch, loss }: RunEvents['validated']): void {
     this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
+  }
+
+  validationFailed({ epoch, reason }: RunEvents['validationFailed']): void {
+    this.note(`epoch ${epoch + 1}  no validation loss: ${reason}`);
   }
 
   imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
@@ -74,28 +83,49 @@ export class ConsoleReporter implements RunObserver {
   /** The last words of a run that came to its end or was asked to stop. */
   finished({ step, checkpoint }: RunEvents['finished']): void {
     this.close();
+    const saved =
+      checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`;
     const signal = this.#stopSignal();
-    const ended = signal === undefined ? 'done' : `stopped by ${signal}`;
-    say(
-      `${ended} at step ${step}; ${checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`}`,
-    );
-    if (signal !== undefined) say('run the same command again to continue');
+    if (step === this.#startedAt && step >= this.#totalSteps) {
+      say(`already at its end (step ${step}): nothing to do; it is saved in ${checkpoint}`);
+      say(
+        `to train on: a larger --max-steps, where it has ended the run, or a new run with --init ${checkpoint}`,
+      );
+    } else if (signal === undefined) say(`done at step ${step}; ${saved}`);
+    else {
+      say(`stopped by ${signal} at step ${step}; ${saved}`);
+      say('run the same command again to continue');
+    }
   }
 
+  failed({ step, checkpoint }: RunEvents['failed']): void {
+    this.close();
+    if (checkpoint !== undefined) say(`ended at step ${step}; saved ${checkpoint}`);
+  }
+
+  /** Leaves the bar as it stands and goes below it. */
   close(): void {
-    if (!this.#bars?.isActive) return;
-    this.#bars.update(); // writes what was logged; a stack that stops forgets it
-    this.#bars.stop();
-    this.#bar = undefined;
+    if (this.#progress === undefined) return;
+    this.#draw();
+    this.#status?.end();
+    process.stderr.off('resize', this.#onResize);
+    this.#progress = undefined;
+    this.#timeLeft = undefined;
   }
 
   /** A line above the progress bar. */
   note(line: string): void {
-    if (this.#bar === undefined) say(line);
-    else this.#bars?.log(`${line}\n`);
+    if (this.#progress === undefined) say(line);
+    else this.#status?.log(printable(line));
+  }
+
+  #draw(): void {
+    if (this.#progress === undefined || this.#status === undefined) return;
+    this.#drawnAt = performance.now();
+    this.#status.show(progressLine(this.#progress, this.#status.columns));
   }
 }
 
 function say(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${printable(line)}\n`);
 }

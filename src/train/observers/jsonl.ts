@@ -70,6 +70,10 @@ export class JsonLog implements RunObserver {
     this.#write({ type: 'val', ...result, skipped_images: skippedImages });
   }
 
+  validationFailed(failure: RunEvents['validationFailed']): void {
+    this.#write({ type: 'val_failed', ...failure });
+  }
+
   checkpointSaved(checkpoint: RunEvents['checkpointSaved']): void {
     this.#write({ type: 'checkpoint', ...checkpoint });
   }

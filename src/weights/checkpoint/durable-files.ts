@@ -1,6 +1,6 @@
 /** Files that survive a kill and a power cut: written beside, fsynced, renamed, and the folder fsynced. */
 import { randomUUID } from 'node:crypto';
-import { open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf, UserError } from '../../util/errors.js';
 
@@ -74,13 +74,16 @@ export async function syncFilesOf(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Replaces a small text file: at every instant the path holds all of the old text or all of the new one. */
-export async function writeTextAtomically(path: string, text: string): Promise<void> {
+/** Replaces a text file: at every instant the path holds all of the old text or all of the new one. */
+export async function writeTextAtomically(
+  path: string,
+  text: string | AsyncIterable<string | Uint8Array>,
+): Promise<void> {
   const beside = join(dirname(path), `.tmp-${randomUUID()}`);
   try {
     const handle = await open(beside, 'wx');
     try {
-      await handle.writeFile(text);
+      await writeFile(handle, text);
       await handle.sync();
     } finally {
       await handle.close();

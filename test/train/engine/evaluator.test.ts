@@ -78,7 +78,11 @@ test.each([true, false])(
 );
 
 const validated = (batchSize: number, numWorkers: number, seed = 0): Promise<ValidationResult> =>
-  withEvaluator(batchSize, (evaluator, state) => validate(evaluator, state, images, { seed, numWorkers }));
+  withEvaluator(
+    batchSize,
+    async (evaluator, state) =>
+      (await validate(evaluator, state, images, { seed, numWorkers }, () => false))!,
+  );
 
 test('the validation loss does not depend on workers or on the batch size', async () => {
   const here = await validated(6, 0);

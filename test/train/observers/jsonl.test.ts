@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { epochLosses, logHasSteps, trimLog } from '../../../src/train/log-file.js';
+import { epochLosses, logHasSteps, trimLog, validatedEpochs } from '../../../src/train/log-file.js';
 import { JsonLog } from '../../../src/train/observers/jsonl.js';
 import { readLog } from '../../support/cli-files.js';
 import { startOf, stepOf, temporaryFolder } from '../support.js';
@@ -105,6 +105,42 @@ test('trimLog makes a line that was torn before its newline no part of the next 
   await trimLog(path, 2);
   new JsonLog(path).stepped(stepOf(3));
   expect(readLog(run, 'train').map(({ step }) => step)).toEqual([1, 2, 3]);
+});
+
+test('a log of any length is read in pieces, and cut where it was torn', async () => {
+  const path = join(temporaryFolder(), 'log.jsonl');
+  // lines that end before, on and after the ends of the pieces in which a file is read, 1 MiB
+  const lengths = [524_266, 1, 1_048_576, 7, 524_288, 3];
+  const lines = lengths.map((length, i) =>
+    JSON.stringify({ type: 'train', step: i + 1, path: 'é'.repeat(length / 2) }),
+  );
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  await trimLog(path, 5);
+  expect(readFileSync(path, 'utf8')).toBe(`${lines.slice(0, 5).join('\n')}\n`);
+  expect(await logHasSteps(path)).toBe(true);
+});
+
+test('a file that is no log of a run is refused and stays as it is', async () => {
+  const run = temporaryFolder();
+  const path = join(run, 'log.jsonl');
+  for (const text of ['2026-01-01 started\n', '{"level":30,"msg":"of another program"}\n', '\0\0\n']) {
+    writeFileSync(path, text);
+    await expect(trimLog(path, 9)).rejects.toThrow(`expected ${path} to be the log of a run`);
+    await expect(logHasSteps(path)).rejects.toThrow('a file of another kind');
+    expect(readFileSync(path, 'utf8')).toBe(text);
+  }
+  await expect(logHasSteps(run)).rejects.toThrow('a file of another kind');
+  writeFileSync(path, '{"type":"start"'); // all that a killed process wrote
+  await trimLog(path, 0);
+  expect(readFileSync(path, 'utf8')).toBe('');
+});
+
+test('validatedEpochs tells which epochs a run has validated by a step', async () => {
+  const path = join(temporaryFolder(), 'log.jsonl');
+  expect(await validatedEpochs(path, 6)).toBe(0);
+  await writeRun(path, 6);
+  expect(await validatedEpochs(path, 6)).toBe(3);
+  expect(await validatedEpochs(path, 5)).toBe(2);
 });
 
 test('logHasSteps tells a run that trained from one that only started', async () => {
