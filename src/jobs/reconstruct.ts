@@ -18,7 +18,7 @@ import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 
 export interface ReconstructOptions {
-  /** Paths of JPEG, PNG, WebP or TIFF files. */
+  /** Paths of files of the `readableFormats`. */
   readonly images: readonly string[];
   readonly checkpoint: string;
   /** The PNG to write. */
@@ -30,6 +30,8 @@ export interface ReconstructOptions {
   /** Seed of the masks. */
   readonly seed: number;
   readonly fit: Fit;
+  /** Whether images are turned upright by their EXIF data. */
+  readonly exifRotation?: boolean | undefined;
   /** Threads of ONNX Runtime; 0 stands for one a core. */
   readonly threads: number;
   readonly device: string;
@@ -54,13 +56,13 @@ export interface Reconstruction {
 /**
  * Writes one PNG with a row for each image; see `reconstructionPanels`.
  *
- * @param note is told what a person should know of how the checkpoint was read.
+ * @param note is told what a person should know of how the checkpoint and the images were read.
  */
 export async function reconstruct(
   options: ReconstructOptions,
   note: (line: string) => void,
 ): Promise<Reconstruction[]> {
-  const { checkpoint, inputSize, output, seed, fit, threads } = options;
+  const { checkpoint, inputSize, output, seed, fit, exifRotation, threads } = options;
   const device = chooseDevice(options.device);
   const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
   for (const line of weights.notes) note(line);
@@ -73,7 +75,12 @@ export async function reconstruct(
   try {
     reconstructor = new Reconstructor(runtime, weights, maskRatio);
     for (const [index, path] of options.images.entries()) {
-      const image = await loadImage(path, { ...size, fit });
+      const image = await loadImage(path, {
+        ...size,
+        fit,
+        exifRotation,
+        note: ({ text }) => note(`${path}: ${text}`),
+      });
       const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
       rows.push(panels);
       results.push({ image: path, loss, output, mask_ratio: maskRatio });

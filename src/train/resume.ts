@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { exifRotationDefault } from '../data/decode/orientation.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
 import { camelCase, kebabCase } from '../util/case.js';
@@ -89,16 +90,11 @@ export async function findResume(
   return folder;
 }
 
-/**
- * How the run that would go on divides its effective batch, if there is one: `--auto-batch` keeps to that, for another
- * division is another run.
- */
-export async function recordedBatch({
+/** The options of the run that would go on, by flag, if there is one. */
+async function recordedOptions({
   outputDir,
   resume = 'auto',
-}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<
-  { batchSize: number; accumIter: number } | undefined
-> {
+}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<RunConfig['options'] | undefined> {
   if (outputDir === undefined) return undefined;
   let run: string | undefined;
   if (resume !== 'auto' && resume !== 'never') {
@@ -106,11 +102,32 @@ export async function recordedBatch({
     run = folder && join(folder, '..', '..');
   } else if ((await latestCheckpoint(outputDir)) ?? (await logHasSteps(runPaths(outputDir).log)))
     run = outputDir;
-  const options = run === undefined ? undefined : (await readRunConfig(run))?.options;
+  return run === undefined ? undefined : (await readRunConfig(run))?.options;
+}
+
+/**
+ * How the run that would go on divides its effective batch, if there is one: `--auto-batch` keeps to that, for another
+ * division is another run.
+ */
+export async function recordedBatch(
+  place: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>,
+): Promise<{ batchSize: number; accumIter: number } | undefined> {
+  const options = await recordedOptions(place);
   const [batchSize, accumIter] = [options?.['batch-size'], options?.['accum-iter']];
   return typeof batchSize === 'number' && typeof accumIter === 'number'
     ? { batchSize, accumIter }
     : undefined;
+}
+
+/** The options with `exifRotation` decided: as given, else as the run that would go on has it, else on. */
+export async function resolveExifRotation<O extends Partial<PretrainOptions>>(
+  options: O,
+): Promise<O & { exifRotation: boolean }> {
+  const { exifRotation } = options;
+  if (exifRotation !== undefined) return { ...options, exifRotation };
+  const recorded = await recordedOptions(options);
+  if (recorded === undefined) return { ...options, exifRotation: exifRotationDefault };
+  return { ...options, exifRotation: { ...earlierOptions, ...recorded }['exif-rotation'] === true };
 }
 
 const table = Object.entries(changesResult).map(([field, changes]) => [kebabCase(field), changes] as const);

@@ -76,6 +76,10 @@ export class ConsoleReporter implements RunObserver {
     this.note(`skipped ${path}: ${reason}`);
   }
 
+  imageNoted({ path, text }: RunEvents['imageNoted']): void {
+    this.note(`${path}: ${text}`);
+  }
+
   checkpointRefused({ step }: RunEvents['checkpointRefused']): void {
     this.note(`step ${step} is not saved: its weights are not finite`);
   }
