@@ -60,6 +60,15 @@ export const computeFlags = {
   },
 } as const;
 
+/** Whether it is given decides, so it has no default of yargs'. */
+export function exifRotationFlag<D extends string>(defaultDescription: D) {
+  return {
+    type: 'boolean',
+    defaultDescription,
+    describe: 'Turn photographs upright, as their EXIF data says; --no-exif-rotation: as they are stored',
+  } as const;
+}
+
 export function jsonFlag<D extends string>(describe: D) {
   return { type: 'boolean', default: false, describe } as const;
 }

@@ -4,7 +4,7 @@ import { camelCase } from '../util/case.js';
 import { closest } from '../util/closest.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/json-file.js';
-import { computeFlags, deviceFlag, rescanFlag, threadsFlag } from './common-flags.js';
+import { computeFlags, deviceFlag, exifRotationFlag, rescanFlag, threadsFlag } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -75,6 +75,7 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Largest norm of the gradient (default: not clipped)',
   },
+  'exif-rotation': exifRotationFlag('true; a run that goes on keeps its own'),
   seed: {
     default: defaults.seed,
     coerce: integer('seed', { min: 0 }),

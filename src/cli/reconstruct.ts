@@ -1,8 +1,17 @@
 import type { Argv, Options } from 'yargs';
+import { exifRotationDefault } from '../data/decode/orientation.js';
+import { readableFormats } from '../data/decode/sniff.js';
 import type { Fit } from '../data/load-image.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
 import { UserError } from '../util/errors.js';
-import { checkpointFlag, deviceFlag, jsonFlag, noteThreads, threadsFlag } from './common-flags.js';
+import {
+  checkpointFlag,
+  deviceFlag,
+  exifRotationFlag,
+  jsonFlag,
+  noteThreads,
+  threadsFlag,
+} from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
 import { note, print } from './print.js';
@@ -36,6 +45,7 @@ export const options = {
     coerce: text('fit'),
     describe: 'Cut the middle out, or squeeze the whole picture in',
   },
+  'exif-rotation': exifRotationFlag(`${exifRotationDefault}`),
   threads: threadsFlag,
   device: deviceFlag,
   json: jsonFlag('Print one JSON object an image'),
@@ -43,7 +53,7 @@ export const options = {
 
 export function positionals(argv: Argv): Argv {
   return argv
-    .positional('images', { type: 'string', array: true, describe: 'JPEG, PNG, WebP or TIFF files' })
+    .positional('images', { type: 'string', array: true, describe: `${readableFormats} files` })
     .epilogue(
       'A model trained with --norm-pix-loss predicts patches without their mean and deviation. The picture takes ' +
         'both from the original, hidden patches included: it borrows from the pixels that it should guess.',

@@ -8,6 +8,7 @@ import type { FromWorker, WorkerSetup } from './loader-worker.js';
 import {
   type FillJob,
   type FillSetup,
+  type ImageNote,
   RowFiller,
   type SharedArray,
   type SkippedImage,
@@ -30,6 +31,8 @@ export interface FilledSlot {
   skipped: { row: number; image: SkippedImage }[];
   /** What all threads together spent on it. */
   seconds: StageSeconds;
+  /** What is worth saying of its images; the first of each kind that a thread met. */
+  notes: ImageNote[];
   release(): void;
 }
 
@@ -38,6 +41,7 @@ interface PendingJob {
   rowsLeft: number;
   skipped: { row: number; image: SkippedImage }[];
   seconds: StageSeconds;
+  notes: ImageNote[];
   finished: Promise<void>;
   resolve(): void;
   reject(error: Error): void;
@@ -112,6 +116,7 @@ export class BatchRing {
       arrays: Object.fromEntries(inputs.map(({ name }, index) => [name, slots[slot]![index]!])),
       skipped: pending.skipped.sort((a, b) => a.row - b.row),
       seconds: pending.seconds,
+      notes: pending.notes,
       release: () => {
         if (released) return;
         released = true;
@@ -144,6 +149,7 @@ export class BatchRing {
         if (image) pending.skipped.push({ row, image });
       }
       addSeconds(pending.seconds, filler.takeSeconds());
+      pending.notes.push(...filler.takeNotes());
       pending.resolve();
     } catch (error) {
       pending.reject(error as Error);
@@ -151,7 +157,7 @@ export class BatchRing {
     this.#waiting.delete(pending.job.sequence);
   }
 
-  #receive({ sequence, rows, skipped, seconds, error }: FromWorker): void {
+  #receive({ sequence, rows, skipped, seconds, notes, error }: FromWorker): void {
     const pending = this.#waiting.get(sequence);
     if (!pending) return;
     if (error) {
@@ -161,6 +167,7 @@ export class BatchRing {
     }
     pending.skipped.push(...skipped);
     addSeconds(pending.seconds, seconds);
+    pending.notes.push(...notes);
     pending.rowsLeft -= rows;
     if (pending.rowsLeft > 0) return;
     this.#waiting.delete(sequence);
@@ -200,7 +207,7 @@ function pendingJob(job: FillJob): PendingJob {
     reject = onReject;
   });
   finished.catch(() => {}); // whoever awaits it hears of it; a batch that nobody asks for may fail unheard
-  return { job, rowsLeft: job.rows, skipped: [], seconds: noSeconds(), finished, resolve, reject };
+  return { job, rowsLeft: job.rows, skipped: [], seconds: noSeconds(), notes: [], finished, resolve, reject };
 }
 
 function fromWorker({ message, stack, isUserError }: NonNullable<FromWorker['error']>): Error {

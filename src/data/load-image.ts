@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { messageOf, UserError } from '../util/errors.js';
 import { centerCropBox, squash } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
-import { applyOrientation, isUnreadable } from './decode/pixels.js';
+import { exifRotationDefault } from './decode/orientation.js';
+import { isUnreadable, type PictureNote } from './decode/pixels.js';
+import { readableFormats } from './decode/sniff.js';
 import { BicubicResampler } from './resample.js';
 
 /** 'crop' keeps the aspect and cuts the middle out; 'squash' fits the whole picture in. */
@@ -12,15 +14,22 @@ export interface LoadImageOptions {
   height: number;
   width: number;
   fit: Fit;
+  /** Whether to turn it upright as its EXIF data says. */
+  exifRotation?: boolean | undefined;
+  /** Is told what a person should know of how the picture was read. */
+  note?: (note: PictureNote) => void;
 }
 
-/** One JPEG, PNG, WebP or TIFF file as [height, width, 3], turned upright as its EXIF data says. */
-export async function loadImage(path: string, { height, width, fit }: LoadImageOptions): Promise<Uint8Array> {
+/** One picture of the `readableFormats` as [height, width, 3]. */
+export async function loadImage(
+  path: string,
+  { height, width, fit, exifRotation = exifRotationDefault, note }: LoadImageOptions,
+): Promise<Uint8Array> {
   const decoder = new ImageDecoder();
   try {
     const bytes = await readFile(path);
-    const orientation = await decoder.orientation(bytes);
-    const picture = applyOrientation(await decoder.decode(bytes), orientation);
+    const picture = await decoder.decode(bytes, exifRotation);
+    if (note) for (const each of picture.notes ?? []) note(each);
     const box = fit === 'crop' ? centerCropBox(picture, { height, width }) : squash(picture);
     const out = new Uint8Array(height * width * 3);
     new BicubicResampler().resample(picture, box, out, height, width);
@@ -28,7 +37,7 @@ export async function loadImage(path: string, { height, width, fit }: LoadImageO
   } catch (error) {
     if (!isUnreadable(error)) throw error;
     throw new UserError(
-      `image: expected a readable JPEG, PNG, WebP or TIFF file, got ${path}: ${messageOf(error)}; pass another file`,
+      `image: expected a readable ${readableFormats} file, got ${path}: ${messageOf(error)}; pass another file`,
     );
   } finally {
     decoder.close();

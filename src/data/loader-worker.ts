@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, UserError } from '../util/errors.js';
-import { type FillJob, type FillSetup, RowFiller, type SkippedImage } from './row-filler.js';
+import { type FillJob, type FillSetup, type ImageNote, RowFiller, type SkippedImage } from './row-filler.js';
 import { noSeconds, type StageSeconds } from './stage-seconds.js';
 
 export interface WorkerSetup {
@@ -18,6 +18,7 @@ export interface FromWorker {
   rows: number;
   skipped: { row: number; image: SkippedImage }[];
   seconds: StageSeconds;
+  notes: ImageNote[];
   error?: { message: string; stack: string | undefined; isUserError: boolean };
 }
 
@@ -27,7 +28,7 @@ const filler = new RowFiller(setup);
 
 /** Takes rows until none is left: workers share a batch without asking the training thread for work. */
 async function work(job: FillJob): Promise<FromWorker> {
-  const done: FromWorker = { sequence: job.sequence, rows: 0, skipped: [], seconds: noSeconds() };
+  const done: FromWorker = { sequence: job.sequence, rows: 0, skipped: [], seconds: noSeconds(), notes: [] };
   try {
     while (Atomics.load(stop, 0) === 0) {
       const row = Atomics.add(job.tickets, 0, 1);
@@ -41,6 +42,7 @@ async function work(job: FillJob): Promise<FromWorker> {
     done.error = { message: messageOf(error), stack, isUserError: error instanceof UserError };
   }
   done.seconds = filler.takeSeconds();
+  done.notes = filler.takeNotes();
   return done;
 }
 

@@ -2,11 +2,12 @@ import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
-import { rowLength, type SharedArray, type SkippedImage } from './row-filler.js';
+import { exifRotationDefault } from './decode/orientation.js';
+import { type ImageNote, rowLength, type SharedArray, type SkippedImage } from './row-filler.js';
 import type { ImageSource } from './sources/source.js';
 import type { StageSeconds } from './stage-seconds.js';
 
-export type { SkippedImage } from './row-filler.js';
+export type { ImageNote, SkippedImage } from './row-filler.js';
 
 /** Batches that are filled ahead of the one in use. */
 const defaultPrefetch = 2;
@@ -24,6 +25,8 @@ export interface ValidationLoaderOptions {
   prefetch?: number;
   /** More unreadable images than this share end the run. */
   maxSkippedShare?: number;
+  /** Whether images are turned upright as their EXIF data says. */
+  exifRotation?: boolean | undefined;
 }
 
 export interface TrainLoaderOptions extends ValidationLoaderOptions {
@@ -40,6 +43,8 @@ interface LoadedBatch {
   skipped: SkippedImage[];
   /** Time that all loading threads together spent on it. */
   seconds: StageSeconds;
+  /** What is worth saying of how its images were read. */
+  notes: ImageNote[];
   /** Gives the arrays back to the loader, which fills them again: do not read them afterwards. */
   release(): void;
 }
@@ -98,8 +103,9 @@ function openRing(
 ): BatchRing {
   const { source, inputs, seed, numWorkers } = options;
   const { prefetch = defaultPrefetch, maxSkippedShare = defaultMaxSkippedShare } = options;
+  const { exifRotation = exifRotationDefault } = options;
   return new BatchRing(
-    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare },
+    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare, exifRotation },
     nextRequest,
   );
 }
@@ -171,9 +177,9 @@ export class TrainLoader {
     const slot = (await this.#ring.next())!;
     const { epoch, firstPosition } = slot.request;
     this.#judge.count(epoch, this.#batchSize, slot.skipped);
-    const { arrays: inputs, seconds, release } = slot;
+    const { arrays: inputs, seconds, notes, release } = slot;
     const skipped = slot.skipped.map(({ image }) => image);
-    return { epoch, index: firstPosition / this.#batchSize, inputs, skipped, seconds, release };
+    return { epoch, index: firstPosition / this.#batchSize, inputs, skipped, seconds, notes, release };
   }
 
   /**
@@ -241,11 +247,11 @@ export class ValidationLoader {
       this.skipped.push(...slot.skipped.map(({ image }) => image));
       const good = this.#compact(slot);
       if (good.length > 0) {
-        const { arrays: inputs, seconds, release } = slot;
+        const { arrays: inputs, seconds, notes, release } = slot;
         const imageIndices = Uint32Array.from(good, (row) => firstPosition + row);
         const index = firstPosition / this.#batchSize;
         const skipped = this.skipped.slice(skippedBefore);
-        return { index, inputs, release, skipped, seconds, count: good.length, imageIndices };
+        return { index, inputs, release, skipped, seconds, notes, count: good.length, imageIndices };
       }
       slot.release();
     }

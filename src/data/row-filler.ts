@@ -5,7 +5,7 @@ import { sizeOf } from '../util/shape.js';
 import type { NumberType, TypedArrays } from '../util/typed-arrays.js';
 import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
 import { ImageDecoder } from './decode/decode.js';
-import { isUnreadable, type Region, type Size } from './decode/pixels.js';
+import { isUnreadable, type PictureNote, type Region, type Size } from './decode/pixels.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
 import { BicubicResampler } from './resample.js';
 import { openSource } from './sources/open-source.js';
@@ -20,6 +20,11 @@ export interface SkippedImage {
   isMissing?: true;
 }
 
+/** What a person should know of how an image was read. */
+export interface ImageNote extends PictureNote {
+  path: string;
+}
+
 export type SharedArray = TypedArrays<SharedArrayBuffer>[NumberType];
 
 /** What stays the same for a whole run; sent to each worker once. */
@@ -28,6 +33,8 @@ export interface FillSetup {
   /** 'train' crops and flips at random and replaces bad files; 'validate' cuts the middle out and does not. */
   mode: 'train' | 'validate';
   seed: number;
+  /** Whether images are turned upright as their EXIF data says. */
+  exifRotation: boolean;
   /** Share of bad files in a whole epoch that is still tolerated. */
   maxSkippedShare: number;
   inputs: readonly BatchInput[];
@@ -56,6 +63,8 @@ export class RowFiller {
   readonly #decoder = new ImageDecoder(undefined, (length) => this.#resampler.reserve(length));
   readonly #clock = new StageClock();
   readonly #file = new FileBuffer();
+  readonly #notedKinds = new Set<string>();
+  #notes: ImageNote[] = [];
 
   constructor(setup: FillSetup) {
     this.#setup = setup;
@@ -69,6 +78,21 @@ export class RowFiller {
   /** Where the time of the rows since the last call went. */
   takeSeconds(): StageSeconds {
     return this.#clock.take();
+  }
+
+  /** What is worth saying of the images since the last call, of each kind the first ever. */
+  takeNotes(): ImageNote[] {
+    const notes = this.#notes;
+    this.#notes = [];
+    return notes;
+  }
+
+  #note(path: string, notes: readonly PictureNote[]): void {
+    for (const note of notes) {
+      if (this.#notedKinds.has(note.kind)) continue;
+      this.#notedKinds.add(note.kind);
+      this.#notes.push({ path, ...note });
+    }
   }
 
   /**
@@ -111,7 +135,8 @@ export class RowFiller {
       this.#clock.charge('other');
       const bytes = this.#source.read(image, this.#file);
       this.#clock.charge('read');
-      await this.#place(bytes, job, row, position);
+      const notes = await this.#place(bytes, job, row, position);
+      if (notes) this.#note(this.#source.name(image), notes);
       for (const classes of this.#rowsOf('class', job, row))
         oneAt(classes as Float32Array, this.#source.labelOf(image));
       return undefined;
@@ -122,27 +147,34 @@ export class RowFiller {
     }
   }
 
-  async #place(bytes: Uint8Array, job: FillJob, row: number, position: number): Promise<void> {
-    const { mode, seed, inputs } = this.#setup;
+  async #place(
+    bytes: Uint8Array,
+    job: FillJob,
+    row: number,
+    position: number,
+  ): Promise<readonly PictureNote[] | undefined> {
+    const { mode, seed, inputs, exifRotation } = this.#setup;
     const [out] = this.#rowsOf('pixels', job, row) as [Uint8Array];
     const target = pixelsOf(inputs);
     const { height, width } = target;
-    const size = await this.#decoder.size(bytes);
+    const picture = await this.#decoder.header(bytes, exifRotation);
     if (mode === 'validate') {
-      const box = centerCropBox(size, target);
-      const pixels = await this.#decoder.decodeRegion(bytes, box, target, bicubicMargin(box, target));
+      const box = centerCropBox(picture, target);
+      const margin = bicubicMargin(box, target);
+      const pixels = await this.#decoder.decodeRegion(bytes, box, target, margin, picture);
       this.#clock.charge('decode');
       this.#resampler.resample(pixels, pixels.box, out, height, width);
       this.#clock.charge('resample');
-      return;
+      return pixels.notes;
     }
     const random = new RandomStream(seed, 'augment', job.epoch, position);
-    const crop = randomResizedCrop(random, size);
+    const crop = randomResizedCrop(random, picture);
     const flip = randomFlip(random);
-    const pixels = await this.#decoder.decodeRegion(bytes, crop, target);
+    const pixels = await this.#decoder.decodeRegion(bytes, crop, target, 0, picture);
     this.#clock.charge('decode');
     this.#resampler.resample(pixels, pixels.box, out, height, width, { flip, clipToBox: true });
     this.#clock.charge('resample');
+    return pixels.notes;
   }
 
   /** The part of a row in each input of that content. */

@@ -13,7 +13,7 @@ import { type RunObserver, type RunResult, tellAll } from '../train/observer.js'
 import { JsonLog } from '../train/observers/jsonl.js';
 import { defaultWarmupEpochs, type PretrainOptions, pretrainDefaults } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
-import { describeRun, findResume, writeRunConfig } from '../train/resume.js';
+import { describeRun, findResume, resolveExifRotation, writeRunConfig } from '../train/resume.js';
 import { startPosition, withLossScale } from '../train/start.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
@@ -40,7 +40,7 @@ export function preparePretraining<O extends PretrainOptions>(options: O): Promi
 /** Builds what a run needs, continues the run of its directory or starts one, and trains. */
 export async function pretrain(given: PretrainOptions, terminal: Terminal): Promise<RunResult> {
   checkRunFolder(given.outputDir);
-  const prepared = await preparePretraining(given);
+  const prepared = await preparePretraining(await resolveExifRotation(given));
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);

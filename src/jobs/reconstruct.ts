@@ -23,7 +23,7 @@ import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 
 export interface ReconstructOptions {
-  /** Paths of JPEG, PNG, WebP or TIFF files. */
+  /** Paths of files of the `readableFormats`. */
   readonly images: readonly string[];
   readonly checkpoint: string;
   /** The picture to write: PNG, JPEG or WebP, as it ends. */
@@ -35,6 +35,8 @@ export interface ReconstructOptions {
   /** Seed of the masks. */
   readonly seed: number;
   readonly fit: Fit;
+  /** Whether images are turned upright by their EXIF data. */
+  readonly exifRotation?: boolean | undefined;
   /** Threads of ONNX Runtime; 0 stands for one a core. */
   readonly threads: number;
   readonly device: string;
@@ -60,13 +62,13 @@ export interface Reconstruction {
  * Writes one picture with a row for each image; see `reconstructionPanels`. Images that cannot be read or have no loss
  * are left out, and their number says so; a UserError where no other is left.
  *
- * @param note is told what a person should know of how the checkpoint was read, and of images left out.
+ * @param note is told what a person should know of how the checkpoint and the images were read, and of images left out.
  */
 export async function reconstruct(
   options: ReconstructOptions,
   note: (line: string) => void,
 ): Promise<{ results: Reconstruction[]; failed: number }> {
-  const { checkpoint, inputSize, output, seed, fit, threads } = options;
+  const { checkpoint, inputSize, output, seed, fit, exifRotation, threads } = options;
   await checkPicture(output, [...options.images, ...(await filesOfCheckpoint(checkpoint))]);
   const device = chooseDevice(options.device);
   const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
@@ -83,7 +85,12 @@ export async function reconstruct(
     for (const [index, path] of options.images.entries()) {
       try {
         if (existsSync(path)) checkRegularFile(path, 'image');
-        const image = await loadImage(path, { ...size, fit });
+        const image = await loadImage(path, {
+          ...size,
+          fit,
+          exifRotation,
+          note: ({ text }) => note(`${path}: ${text}`),
+        });
         const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
         checkLoss(loss, path, weights.path);
         rows.push(panels);

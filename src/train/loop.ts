@@ -1,7 +1,7 @@
 import { TrainLoader } from '../data/loader.js';
 import { learningRate } from '../model/optim/schedule.js';
 import { BadSteps } from './bad-steps.js';
-import { BatchFeed } from './batch-feed.js';
+import { BatchFeed, OnceOfEachKind } from './batch-feed.js';
 import { endEpoch } from './end-epoch.js';
 import { Trainer } from './engine/trainer.js';
 import { Meter } from './meter.js';
@@ -25,16 +25,22 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
     inputs: state.manifest.inputs,
     seed: options.seed,
     numWorkers: options.numWorkers,
+    exifRotation: options.exifRotation,
     startEpoch: position.epoch,
     startBatch: position.stepInEpoch * options.accumIter,
   });
   const meter = new Meter();
-  const feed = new BatchFeed(loader, trainer, meter, (image) =>
-    tell('imageSkipped', { step: position.step, ...image }),
+  const notes = new OnceOfEachKind((note) => tell('imageNoted', { step: position.step, ...note }));
+  const feed = new BatchFeed(
+    loader,
+    trainer,
+    meter,
+    (image) => tell('imageSkipped', { step: position.step, ...image }),
+    (found) => notes.tell(found),
   );
   const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
   const checkpoints = new RunCheckpoints(run, trainer, badSteps, tell);
-  const validation = new Validation(run, trainer, shouldStop);
+  const validation = new Validation(run, trainer, shouldStop, (found) => notes.tell(found));
   try {
     await tell('started', {
       step: position.step,

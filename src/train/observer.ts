@@ -44,6 +44,8 @@ export interface RunEvents {
   };
   /** An image could not be read, told once each. */
   imageSkipped: { readonly step: number; readonly path: string; readonly reason: string };
+  /** How an image was read, where a person should know: the first of each kind. `text` follows its path. */
+  imageNoted: { readonly step: number; readonly path: string; readonly kind: string; readonly text: string };
   /** `loss`: mean over the steps of the epoch that the optimizer took. */
   epochEnded: { readonly epoch: number; readonly step: number; readonly loss: number };
   validated: {

@@ -35,6 +35,8 @@ export interface PretrainOptions {
   gradCheckpointing: boolean;
   /** Largest norm of the gradient; not clipped where not given. */
   clipGrad?: number;
+  /** Whether images are turned upright by their EXIF data; decided when the run starts: see `resolveExifRotation`. */
+  exifRotation?: boolean;
   seed: number;
   numWorkers: number;
   /** Threads of ONNX Runtime; 0 stands for one a core. */
@@ -122,6 +124,7 @@ export const changesResult: {
   normPixLoss: true,
   gradCheckpointing: false,
   clipGrad: true,
+  exifRotation: { earlier: false },
   seed: true,
   numWorkers: false,
   threads: false,

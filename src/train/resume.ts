@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { exifRotationDefault } from '../data/decode/orientation.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
 import { camelCase, kebabCase } from '../util/case.js';
@@ -185,6 +186,17 @@ export async function recordedBatch(
   return typeof batchSize === 'number' && typeof accumIter === 'number'
     ? { batchSize, accumIter }
     : undefined;
+}
+
+/** The options with `exifRotation` decided: as given, else as the run that would go on has it, else on. */
+export async function resolveExifRotation<O extends Partial<PretrainOptions>>(
+  options: O,
+): Promise<O & { exifRotation: boolean }> {
+  const { exifRotation } = options;
+  if (exifRotation !== undefined) return { ...options, exifRotation };
+  const recorded = (await runToContinue(options))?.config.options;
+  if (recorded === undefined) return { ...options, exifRotation: exifRotationDefault };
+  return { ...options, exifRotation: { ...earlierOptions, ...recorded }['exif-rotation'] === true };
 }
 
 const table = Object.entries(changesResult).map(([field, changes]) => [kebabCase(field), changes] as const);

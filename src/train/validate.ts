@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { evalModelFile } from '../artifact/manifest.js';
-import { ValidationLoader } from '../data/loader.js';
+import { type ImageNote, ValidationLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { messageOf, UserError } from '../util/errors.js';
@@ -18,15 +18,23 @@ export interface ValidationResult {
   readonly skippedImages: number;
 }
 
+export interface ValidationOptions {
+  readonly seed: number;
+  readonly numWorkers: number;
+  readonly exifRotation?: boolean | undefined;
+}
+
 /** What validation needs of a run. */
 export interface ValidatedRun {
-  readonly options: { readonly seed: number; readonly numWorkers: number };
+  readonly options: ValidationOptions;
   readonly artifacts: string;
   readonly runtime: Runtime;
   readonly state: ModelState;
   readonly validationImages?: ImageSource | undefined;
   readonly validatedEpochs: number;
 }
+
+type OnNotes = (notes: readonly ImageNote[]) => Promise<void>;
 
 /**
  * The loss over the validation images of a run, if it has any, after each epoch. A failure ends no run: it is told. The
@@ -36,14 +44,19 @@ export class Validation {
   readonly #run: ValidatedRun;
   readonly #trainer: Trainer;
   readonly #shouldStop: () => boolean;
+  readonly #onNotes: OnNotes;
   #validatedEpochs: number;
   #evaluator: Evaluator | undefined;
 
-  /** @param shouldStop whether to leave it to the process that goes on with the run */
-  constructor(run: ValidatedRun, trainer: Trainer, shouldStop: () => boolean) {
+  /**
+   * @param shouldStop whether to leave it to the process that goes on with the run
+   * @param onNotes is told how images were read
+   */
+  constructor(run: ValidatedRun, trainer: Trainer, shouldStop: () => boolean, onNotes: OnNotes) {
     this.#run = run;
     this.#trainer = trainer;
     this.#shouldStop = shouldStop;
+    this.#onNotes = onNotes;
     this.#validatedEpochs = run.validatedEpochs;
   }
 
@@ -65,7 +78,14 @@ export class Validation {
     let result: ValidationResult | undefined;
     try {
       this.#evaluator ??= this.#createEvaluator();
-      result = await validate(this.#evaluator, state, validationImages!, options, this.#shouldStop);
+      result = await validate(
+        this.#evaluator,
+        state,
+        validationImages!,
+        options,
+        this.#shouldStop,
+        this.#onNotes,
+      );
     } catch (error) {
       await tell('validationFailed', { epoch, step, reason: messageOf(error) });
       return;
@@ -94,15 +114,19 @@ export async function validate(
   evaluator: Evaluator,
   state: ModelState,
   source: ImageSource,
-  { seed, numWorkers }: { seed: number; numWorkers: number },
+  options: ValidationOptions,
   shouldStop: () => boolean,
+  onNotes: OnNotes = async () => {},
 ): Promise<ValidationResult | undefined> {
-  const loader = new ValidationLoader({ source, inputs: state.manifest.inputs, seed, numWorkers });
+  const { seed, numWorkers, exifRotation } = options;
+  const { inputs } = state.manifest;
+  const loader = new ValidationLoader({ source, inputs, seed, numWorkers, exifRotation });
   let sum = 0;
   let images = 0;
   try {
     for (let batch = await loader.next(); batch !== undefined; batch = await loader.next()) {
       if (shouldStop()) return undefined;
+      await onNotes(batch.notes);
       await evaluator.run(batch.inputs);
       for (let i = 0; i < batch.count; i++) sum += evaluator.outputs['image_loss']![i]!;
       images += batch.count;

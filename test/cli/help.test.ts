@@ -73,6 +73,7 @@ test('the flags of pretrain and their defaults', async () => {
     'norm-pix-loss': 'true',
     'grad-checkpointing': 'false',
     'clip-grad': undefined,
+    'exif-rotation': 'true; a run that goes on keeps its own',
     seed: '0',
     'num-workers': 'one a core, at most 8',
     threads: 'one a core that mae may use',
@@ -101,7 +102,10 @@ test('the flags of pretrain and their defaults', async () => {
 });
 
 test.each<[string, string[]]>([
-  ['reconstruct', ['checkpoint', 'output', 'mask-ratio', 'seed', 'fit', 'json', 'threads', 'device']],
+  [
+    'reconstruct',
+    ['checkpoint', 'output', 'mask-ratio', 'seed', 'fit', 'exif-rotation', 'json', 'threads', 'device'],
+  ],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],

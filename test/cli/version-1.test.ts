@@ -24,9 +24,21 @@ test('a manifest of version 1 says what one of version 2 does', () => {
   expect(Object.keys(files)).toEqual(['training_model.onnx', 'eval_model.onnx', 'optimizer_model.onnx']);
 });
 
+/** Says of a JPEG file that it has to be turned clockwise, and changes no pixel. */
+function turnByExif(path: string): void {
+  const jpeg = readFileSync(path);
+  // APP1: its length, Exif, and a directory of the one field 0x0112, a SHORT of 6
+  const exif = Buffer.from(
+    'ffe10022457869660000' + '49492a0008000000' + '0100' + '120103000100000006000000' + '00000000',
+    'hex',
+  );
+  writeFileSync(path, Buffer.concat([jpeg.subarray(0, 2), exif, jpeg.subarray(2)]));
+}
+
 test('a run of version 0.1.0 goes on to where that version came', async () => {
   writeModel(folder);
-  await writeSampleImages(join(folder, 'images'), { count: 24 });
+  // that version saw pictures as they are stored
+  for (const path of await writeSampleImages(join(folder, 'images'), { count: 24 })) turnByExif(path);
   mkdirSync(run);
   for (const name of ['config.json', 'log.jsonl', 'checkpoints'])
     cpSync(join(golden, name), join(run, name), { recursive: true });
@@ -35,6 +47,9 @@ test('a run of version 0.1.0 goes on to where that version came', async () => {
   const args = ['pretrain', '--config', 'run/config.json'];
   // another recipe is still told from it
   expect(await maeError([...args, '--lr', '2e-3'], { cwd: folder })).toContain('lr 0.001 there, 0.002 here');
+  expect(await maeError([...args, '--exif-rotation'], { cwd: folder })).toContain(
+    'exif-rotation false there, true here',
+  );
   const { stderr } = await maeOk(args, { cwd: folder });
   expect(stderr).toMatch(/continuing from run\/checkpoints\/step-3\n/);
   expect(readLog(run, 'train').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
@@ -52,5 +67,7 @@ test('a run of version 0.1.0 goes on to where that version came', async () => {
     rtol: 0,
     atol: 1e-4,
   });
+  const { options } = JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'));
+  expect(options['exif-rotation']).toBe(false);
   expect(JSON.parse(readFileSync(join(run, 'artifacts', 'manifest.json'), 'utf8')).formatVersion).toBe(2);
 });

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ImageDecoder, type JpegDecoder, sniffFormat } from '../../src/data/decode/decode.js';
+import { ImageDecoder, type JpegDecoder } from '../../src/data/decode/decode.js';
 import { type DecodedRegion, ImageError, type Pixels, type Region } from '../../src/data/decode/pixels.js';
+import { readableFormats, sniffFormat } from '../../src/data/decode/sniff.js';
 import { turboJpegUnavailable } from '../../src/data/decode/turbojpeg.js';
 import { BicubicResampler } from '../../src/data/resample.js';
 import { difference, golden, goldens } from './support.js';
@@ -201,9 +202,9 @@ describe('bad files', () => {
 
   test('empty files and other kinds are named', async () => {
     expect(() => sniffFormat(new Uint8Array(0))).toThrow('empty file');
-    for (const text of ['hello, world', 'GIF89a......', '\xff\xd8', '<svg xmlns="">', 'BM......']) {
+    for (const text of ['hello, world', '\xff\xd8', '<svg xmlns="">', 'BM......']) {
       const bytes = Buffer.from(text, 'latin1');
-      await expect(decoder.decode(bytes)).rejects.toThrow('not a JPEG, PNG, WebP or TIFF image');
+      await expect(decoder.decode(bytes)).rejects.toThrow(`not a ${readableFormats} image`);
       await expect(decoder.size(bytes)).rejects.toThrow(ImageError);
     }
     // The right first bytes and nothing behind them.

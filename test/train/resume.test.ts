@@ -3,7 +3,13 @@ import { join, relative, resolve as resolvePath } from 'node:path';
 import { expect, test } from 'vitest';
 import { JsonLog } from '../../src/train/observers/jsonl.js';
 import type { PretrainOptions } from '../../src/train/options.js';
-import { describeRun, findResume, type RunConfig, writeRunConfig } from '../../src/train/resume.js';
+import {
+  describeRun,
+  findResume,
+  type RunConfig,
+  resolveExifRotation,
+  writeRunConfig,
+} from '../../src/train/resume.js';
 import { UserError } from '../../src/util/errors.js';
 import { writeDigests } from '../../src/weights/checkpoint/digests.js';
 import { tinyModel } from '../support/cli-files.js';
@@ -97,6 +103,7 @@ test.each<[Partial<PretrainOptions>, string]>([
   [{ predictRatio: 0.5 }, 'predict-ratio 1 there, 0.5 here'],
   [{ normPixLoss: false }, 'norm-pix-loss true there, false here'],
   [{ clipGrad: 2 }, 'clip-grad 1 there, 2 here'],
+  [{ exifRotation: false }, 'exif-rotation true there, false here'],
   [{ seed: 1 }, 'seed 0 there, 1 here'],
 ])('%j is another run', async (change, named) => {
   const { run, options } = await makeRun();
@@ -145,6 +152,23 @@ test('a run from before there was a --predict-ratio predicted all', async () => 
   expect(await resume(options)).toBe(join(run, 'checkpoints', 'step-40'));
   const message = await refusal(resume({ ...options, predictRatio: 0.5 }));
   expect(message).toContain('predict-ratio 1 there, 0.5 here');
+});
+
+test('--exif-rotation is on in a new run, and as it was in one that goes on', async () => {
+  const { run, options } = await makeRun();
+  const { exifRotation: _, ...silent } = options;
+  const resolved = async (given: Partial<PretrainOptions>) => (await resolveExifRotation(given)).exifRotation;
+  expect(await resolved({ outputDir: join(run, 'none') })).toBe(true);
+  expect(await resolved({ outputDir: join(run, 'none'), exifRotation: false })).toBe(false);
+  expect(await resolved(silent)).toBe(true);
+  await writeRunConfig(run, describeWith({ ...options, exifRotation: false }));
+  expect(await resolved(silent)).toBe(false);
+  expect(await resolved({ ...silent, outputDir: join(run, 'none'), resume: run })).toBe(false);
+  // before there was the flag nothing was turned
+  await writeRunConfig(run, describeWith(silent as PretrainOptions));
+  expect(await resolved(silent)).toBe(false);
+  expect(await resume({ ...options, exifRotation: false })).toBe(join(run, 'checkpoints', 'step-40'));
+  expect(await refusal(resume(options))).toContain('exif-rotation false there, true here');
 });
 
 test('another model is another run, by the sizes that differ', async () => {

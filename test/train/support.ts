@@ -58,7 +58,7 @@ export function splitBatch(batch: HostBatch, count: number): HostBatch[] {
 }
 
 export function optionsOf(changes: Partial<PretrainOptions> = {}): PretrainOptions {
-  return { ...pretrainDefaults, dataPath: 'images', outputDir: 'run', ...changes };
+  return { ...pretrainDefaults, exifRotation: true, dataPath: 'images', outputDir: 'run', ...changes };
 }
 
 /** What observers are told of a step of a run with two steps an epoch. */

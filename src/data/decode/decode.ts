@@ -1,5 +1,9 @@
+import { type BmpHeader, decodeBmp, readBmpHeader } from './bmp.js';
+import { withoutTransparency } from './gif.js';
+import { orientationOf, readFirstIfd } from './ifd.js';
 import { decodeWithJpegJs } from './jpeg-js.js';
-import { checkJpegIsWhole, readJpegHeader } from './jpeg-markers.js';
+import { checkJpegIsWhole, checkJpegKind, type JpegHeader, readJpegHeader } from './jpeg-markers.js';
+import { storedRegion, turnedRegion, turnedSize } from './orientation.js';
 import {
   type DecodedRegion,
   ImageError,
@@ -9,36 +13,72 @@ import {
   type Reserve,
   type Size,
 } from './pixels.js';
-import { decodeWithSharp, readSharpHeader, sharpUnavailable } from './sharp.js';
+import { readPngHeader } from './png.js';
+import {
+  decodeDeep,
+  decodeTiff,
+  decodeWithSharp,
+  readSharpHeader,
+  type SharpHeader,
+  sharpUnavailable,
+} from './sharp.js';
+import { sniffFormat } from './sniff.js';
+import { readTiffHeader, type TiffHeader } from './tiff.js';
 import { TurboJpegDecoder, turboJpegUnavailable } from './turbojpeg.js';
 
-export type ImageFormat = 'jpeg' | 'png' | 'webp' | 'tiff';
 export type JpegDecoder = 'turbojpeg' | 'sharp' | 'jpeg-js';
 
-const ascii = (bytes: Uint8Array, start: number, end: number) =>
-  String.fromCharCode(...bytes.subarray(start, end));
-
-/** The format by the first bytes, whatever the file is called; throws for anything else. */
-export function sniffFormat(bytes: Uint8Array): ImageFormat {
-  if (bytes.length === 0) throw new ImageError('empty file');
-  if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return 'jpeg';
-  if (bytes[0] === 0x89 && ascii(bytes, 1, 8) === 'PNG\r\n\x1a\n') return 'png';
-  if (ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 12) === 'WEBP') return 'webp';
-  // TIFF and BigTIFF, in either byte order.
-  if (['II*\0', 'MM\0*', 'II+\0', 'MM\0+'].includes(ascii(bytes, 0, 4))) return 'tiff';
-  throw new ImageError('not a JPEG, PNG, WebP or TIFF image');
+/** What a file says of its picture before it is decoded. The size is that of the upright picture, if it is turned. */
+export interface PictureHeader extends Size {
+  /** 1, and not turned by it, unless that was asked for. */
+  orientation: number;
+  /** The size as it is stored. */
+  stored: Size;
+  kind:
+    | { format: 'jpeg'; jpeg: JpegHeader }
+    | { format: 'tiff'; tiff: TiffHeader }
+    | { format: 'bmp'; bmp: BmpHeader }
+    | { format: 'png' | 'webp' | 'gif' | 'avif'; sharp: SharpHeader; isFullRange: boolean };
 }
 
-function checkSize<T extends Size>(size: T): T {
-  if (size.width < 1 || size.height < 1 || size.width * size.height > maxPixels) {
-    throw new ImageError(`expected 1 to ${maxPixels} pixels, got ${size.width} x ${size.height}`);
+type Kind = PictureHeader['kind'];
+
+function checkSize({ width, height }: Size): void {
+  if (width < 1 || height < 1 || width * height > maxPixels)
+    throw new ImageError(`expected 1 to ${maxPixels} pixels, got ${width} x ${height}`);
+}
+
+async function readKind(bytes: Uint8Array): Promise<Kind & { size: Size }> {
+  const format = sniffFormat(bytes);
+  if (format === 'jpeg') {
+    const jpeg = readJpegHeader(bytes);
+    return { format, jpeg, size: jpeg };
   }
-  return size;
+  if (format === 'tiff') {
+    const tiff = readTiffHeader(bytes);
+    return { format, tiff, size: tiff };
+  }
+  if (format === 'bmp') {
+    const bmp = readBmpHeader(bytes);
+    return { format, bmp, size: bmp };
+  }
+  const png = format === 'png' ? readPngHeader(bytes) : undefined;
+  if (png) checkSize(png);
+  const sharp = await readSharpHeader(bytes);
+  // libheif shifts 10 and 12 bits up to 16
+  return { format, sharp, isFullRange: format !== 'png' || png!.hasSignificantBits, size: sharp };
+}
+
+function orientationIn(kind: Kind): number {
+  if (kind.format === 'jpeg') return kind.jpeg.exif ? orientationOf(readFirstIfd(kind.jpeg.exif)) : 1;
+  if (kind.format === 'tiff') return kind.tiff.orientation;
+  return kind.format === 'bmp' ? 1 : kind.sharp.orientation;
 }
 
 /**
  * Decodes pictures to 8-bit RGB, one at a time, reusing its native handle and buffers. JPEG goes to
- * libturbojpeg, else sharp, else jpeg-js, by what runs on this machine; every other format goes to sharp.
+ * libturbojpeg, else sharp, else jpeg-js, by what runs on this machine; BMP is read here, every other format by sharp.
+ * What becomes of other depths and colours: docs/pictures-read.md, `toBytes`, `readTiffHeader`.
  */
 export class ImageDecoder {
   #jpeg: JpegDecoder | undefined;
@@ -59,47 +99,79 @@ export class ImageDecoder {
     this.#turbo = undefined;
   }
 
-  /** The size as stored (EXIF rotation not applied), from the header alone. */
+  /** Reads no pixels. @param turn whether the picture is to be turned upright by its EXIF orientation */
+  async header(bytes: Uint8Array, turn = false): Promise<PictureHeader> {
+    const { size, ...kind } = await readKind(bytes);
+    const stored = { width: size.width, height: size.height };
+    checkSize(stored);
+    const orientation = turn ? orientationIn(kind) : 1;
+    return { ...turnedSize(stored, orientation), orientation, stored, kind };
+  }
+
+  /** The size as stored, from the header alone. */
   async size(bytes: Uint8Array): Promise<Size> {
-    const { width, height } =
-      sniffFormat(bytes) === 'jpeg' ? readJpegHeader(bytes) : await readSharpHeader(bytes);
-    return checkSize({ width, height });
+    return (await this.header(bytes)).stored;
   }
 
-  /** The EXIF orientation, 1 (upright) … 8. */
-  async orientation(bytes: Uint8Array): Promise<number> {
-    sniffFormat(bytes);
-    if (await sharpUnavailable()) return 1;
-    return (await readSharpHeader(bytes)).orientation;
-  }
-
-  /** The whole picture, EXIF rotation not applied. `data` is good until the next call. */
-  async decode(bytes: Uint8Array): Promise<Pixels> {
-    const { width, height } = await this.size(bytes);
-    const whole = { left: 0, top: 0, width, height };
-    return await this.decodeRegion(bytes, whole, whole);
+  /** The whole picture. `data` is good until the next call. */
+  async decode(bytes: Uint8Array, turn = false): Promise<DecodedRegion> {
+    const header = await this.header(bytes, turn);
+    const whole = { left: 0, top: 0, width: header.width, height: header.height };
+    return await this.decodeRegion(bytes, whole, whole, 0, header);
   }
 
   /**
-   * At least `region` (pixels of the whole picture) with `margin` more on each side where there are any. JPEGs
-   * may come halved up to three times, but never smaller than `target` over the region. `data` is good until
+   * At least `region` (pixels of the whole picture as `header` has it) with `margin` more on each side where there are
+   * any. JPEGs may come halved up to three times, but never smaller than `target` over the region. `data` is good until
    * the next call.
    */
-  async decodeRegion(bytes: Uint8Array, region: Region, target: Size, margin = 0): Promise<DecodedRegion> {
-    if (sniffFormat(bytes) === 'jpeg') {
-      const header = readJpegHeader(bytes);
-      checkSize(header);
-      checkJpegIsWhole(bytes, header);
+  async decodeRegion(
+    bytes: Uint8Array,
+    region: Region,
+    target: Size,
+    margin = 0,
+    header?: PictureHeader,
+  ): Promise<DecodedRegion> {
+    const { kind, orientation, stored } = header ?? (await this.header(bytes));
+    if (kind.format === 'jpeg') {
+      const { jpeg } = kind;
+      checkJpegKind(jpeg);
+      checkJpegIsWhole(bytes, jpeg);
       this.#jpeg ??= await bestJpegDecoder();
       if (this.#jpeg === 'turbojpeg') {
         this.#turbo ??= new TurboJpegDecoder(this.#reserve);
-        return this.#turbo.decodeRegion(bytes, header.unitWidth, region, target, margin);
+        const place = storedRegion(region, stored, orientation);
+        const size = turnedSize({ height: target.height, width: target.width }, orientation);
+        return turnedRegion(this.#turbo.decodeRegion(bytes, jpeg, place, size, margin), orientation);
       }
-      // sharp turns CMYK to RGB through a colour profile; jpeg-js does it plainly, as Pillow does.
-      if (this.#jpeg === 'jpeg-js' || header.components === 4)
-        return { ...decodeWithJpegJs(bytes), box: region };
     }
-    return { ...(await decodeWithSharp(bytes)), box: region };
+    const whole = await decodeWhole(bytes, kind, this.#jpeg);
+    // the region as it was asked for, to the last bit: a turn there and back rounds it
+    return { ...turnedRegion({ ...whole, box: region }, orientation), box: region };
+  }
+}
+
+async function decodeWhole(
+  bytes: Uint8Array,
+  kind: Kind,
+  jpegDecoder: JpegDecoder | undefined,
+): Promise<Pixels & Pick<DecodedRegion, 'notes'>> {
+  switch (kind.format) {
+    case 'jpeg':
+      // sharp turns CMYK to RGB through a colour profile; jpeg-js does it plainly, as Pillow does.
+      if (jpegDecoder === 'jpeg-js' || kind.jpeg.components === 4) return decodeWithJpegJs(bytes, kind.jpeg);
+      return decodeWithSharp(bytes);
+    case 'tiff':
+      return decodeTiff(bytes, kind.tiff);
+    case 'bmp':
+      return decodeBmp(bytes, kind.bmp);
+    default: {
+      const { sharp, isFullRange } = kind;
+      if (sharp.depth !== 'uchar') return decodeDeep(bytes, sharp, isFullRange);
+      const picture = await decodeWithSharp(kind.format === 'gif' ? withoutTransparency(bytes) : bytes);
+      const notes = [{ kind: 'frames', text: `the first of ${sharp.pages} frames is read` }];
+      return sharp.pages > 1 ? { ...picture, notes } : picture;
+    }
   }
 }
 

@@ -10,10 +10,20 @@ export interface JpegHeader {
   unitWidth: number;
   /** Where the data of the first scan begins. */
   scanStart: number;
+  /** The n of SOFn: 0 to 2 are ordinary, 3 is lossless, 9 and 10 are arithmetic-coded. */
+  process: number;
+  /** Bits of a sample. */
+  precision: number;
+  /** The EXIF block, a TIFF file of its own. */
+  exif: Uint8Array | undefined;
 }
+
+type Frame = Omit<JpegHeader, 'scanStart' | 'exif'>;
 
 const START_OF_SCAN = 0xda;
 const END_OF_IMAGE = 0xd9;
+const APP1 = 0xe1;
+const exifStart = Buffer.from('Exif\0\0', 'latin1');
 
 /** SOF0 … SOF15, which lie among DHT (c4), JPG (c8) and DAC (cc). */
 function isStartOfFrame(marker: number): boolean {
@@ -21,7 +31,7 @@ function isStartOfFrame(marker: number): boolean {
 }
 
 /** Precision (1 byte), height (2), width (2), count of components (1); for each: id, sampling factors, table. */
-function readFrame(bytes: Uint8Array, at: number): Omit<JpegHeader, 'scanStart'> {
+function readFrame(bytes: Uint8Array, at: number, process: number): Frame {
   const components = bytes[at + 5]!;
   let factor = 1;
   for (let i = 0; i < components; i++) factor = Math.max(factor, bytes[at + 7 + 3 * i]! >> 4);
@@ -30,12 +40,15 @@ function readFrame(bytes: Uint8Array, at: number): Omit<JpegHeader, 'scanStart'>
     width: (bytes[at + 3]! << 8) | bytes[at + 4]!,
     components,
     unitWidth: 8 * factor,
+    process,
+    precision: bytes[at]!,
   };
 }
 
 /** Walks the segments up to the first scan. Thumbnails lie inside segments, so they are stepped over. */
 export function readJpegHeader(bytes: Uint8Array): JpegHeader {
-  let frame: Omit<JpegHeader, 'scanStart'> | undefined;
+  let frame: Frame | undefined;
+  let exif: Uint8Array | undefined;
   let at = 2;
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) {
@@ -50,9 +63,12 @@ export function readJpegHeader(bytes: Uint8Array): JpegHeader {
     }
     if (marker === END_OF_IMAGE) break;
     const length = (bytes[at + 2]! << 8) | bytes[at + 3]!;
-    if (isStartOfFrame(marker) && at + 2 + length <= bytes.length) frame = readFrame(bytes, at + 4);
+    if (isStartOfFrame(marker) && at + 2 + length <= bytes.length)
+      frame = readFrame(bytes, at + 4, marker - 0xc0);
+    if (marker === APP1 && !exif && exifStart.equals(bytes.subarray(at + 4, at + 10)))
+      exif = bytes.subarray(at + 10, at + 2 + length);
     at += 2 + length;
-    if (marker === START_OF_SCAN && frame) return { ...frame, scanStart: at };
+    if (marker === START_OF_SCAN && frame) return { ...frame, exif, scanStart: at };
   }
   throw new ImageError('damaged or truncated JPEG: no picture data after its header');
 }
@@ -66,4 +82,14 @@ export function checkJpegIsWhole(bytes: Uint8Array, header: JpegHeader): void {
     if (bytes[at] === 0xff && bytes[at + 1] === END_OF_IMAGE) return;
   }
   throw new ImageError('truncated JPEG: the end of the picture is missing');
+}
+
+/** Throws for the kinds of JPEG that no decoder here reads, and says which (T.81, table B.1). */
+export function checkJpegKind({ process, precision, components }: JpegHeader): void {
+  const name = `JPEG (SOF${process})`;
+  const remedy = 'is not supported: save it as ordinary JPEG or PNG';
+  if ([5, 6, 7, 13, 14, 15].includes(process)) throw new ImageError(`hierarchical ${name} ${remedy}`);
+  if (process === 11) throw new ImageError(`arithmetic-coded lossless ${name} ${remedy}`);
+  if (precision !== 8) throw new ImageError(`${precision}-bit ${name} ${remedy}`);
+  if (![1, 3, 4].includes(components)) throw new ImageError(`JPEG: ${components} bands; expected 1, 3 or 4`);
 }

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { messageOf } from '../../util/errors.js';
+import type { JpegHeader } from './jpeg-markers.js';
 import {
   type DecodedRegion,
   ImageError,
@@ -132,19 +133,20 @@ export class TurboJpegDecoder {
 
   /**
    * Decodes `region` (pixels of the whole picture) and `margin` pixels around it, halved up to three times as
-   * long as the region stays at least as large as `target`. `unitWidth` is the header's.
+   * long as the region stays at least as large as `target`. Lossless JPEG is decoded whole: there are no blocks.
    */
   decodeRegion(
     bytes: Uint8Array,
-    unitWidth: number,
+    { unitWidth, process }: JpegHeader,
     region: Region,
     target: Size,
     margin: number,
   ): DecodedRegion {
     const { size, subsampling, cmyk } = this.#readHeader(bytes);
+    const isLossless = process === 3;
+    const scales = isLossless ? [] : scaleDenominators;
     const denominator =
-      scaleDenominators.find((d) => region.width >= target.width * d && region.height >= target.height * d) ??
-      1;
+      scales.find((d) => region.width >= target.width * d && region.height >= target.height * d) ?? 1;
     this.#check(this.#library.scale(this.#handle, { num: 1, denom: denominator }));
     const fullWidth = scaled(size.width, denominator);
     const fullHeight = scaled(size.height, denominator);
@@ -163,7 +165,7 @@ export class TurboJpegDecoder {
     let left = Math.max(0, Math.floor(box.left) - around);
     let top = Math.max(0, Math.floor(box.top) - around);
     // Not tjMCUWidth: files whose components all have a factor of 2 count as 4:4:4 there, but have wider units.
-    const croppable = subsampling !== TJSAMP_UNKNOWN;
+    const croppable = subsampling !== TJSAMP_UNKNOWN && !isLossless;
     if (!croppable) {
       // An unusual subsampling (TJSAMP_UNKNOWN) can be decoded but not cropped.
       left = 0;

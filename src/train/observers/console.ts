@@ -83,6 +83,10 @@ export class ConsoleReporter implements RunObserver {
       this.note('further skipped images are in log.jsonl only');
   }
 
+  imageNoted({ path, text }: RunEvents['imageNoted']): void {
+    this.note(`${path}: ${text}`);
+  }
+
   checkpointRefused({ step }: RunEvents['checkpointRefused']): void {
     this.note(`step ${step} is not saved: its weights are not finite`);
   }

@@ -62,6 +62,10 @@ export class JsonLog implements RunObserver {
     this.#write({ type: 'skipped', ...image });
   }
 
+  imageNoted(image: RunEvents['imageNoted']): void {
+    this.#write({ type: 'note', ...image });
+  }
+
   epochEnded(epoch: RunEvents['epochEnded']): void {
     this.#write({ type: 'epoch', ...epoch });
   }

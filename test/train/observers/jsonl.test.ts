@@ -20,6 +20,15 @@ async function writeRun(path: string, steps: number): Promise<void> {
   log.imageSkipped({ step: steps, path: 'a "quoted"\nname.jpg', reason: 'not an image' });
 }
 
+test('how an image was read is a line', async () => {
+  const path = join(temporaryFolder(), 'log.jsonl');
+  const log = new JsonLog(path);
+  log.imageNoted({ step: 3, path: 'a.tif', kind: 'k', text: 'was read so' });
+  const [line] = readFileSync(path, 'utf8').trim().split('\n');
+  const wanted = { type: 'note', step: 3, path: 'a.tif', kind: 'k', text: 'was read so' };
+  expect(JSON.parse(line!)).toMatchObject(wanted);
+});
+
 test('every line is a JSON object with a type and a time', async () => {
   const run = temporaryFolder();
   await writeRun(join(run, 'log.jsonl'), 4);
