@@ -108,6 +108,7 @@ describe('a run', () => {
     expect(config.options).toEqual({
       'data-path': images,
       rescan: false,
+      'exif-rotation': true,
       'val-path': images,
       'output-dir': run,
       model,
