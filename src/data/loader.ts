@@ -91,7 +91,7 @@ class SkipJudge {
     if (this.#tried < this.#enough || this.#skipped <= this.#maxShare * this.#tried) return;
     const { path, reason } = this.#example!;
     throw new UserError(
-      `image folder: expected at most ${this.#maxShare * 100}% unreadable images in ${this.#root}, got ${this.#skipped} of the ${this.#tried} tried, such as ${path}: ${reason}; replace or remove the damaged files`,
+      `image folder: expected at most ${this.#maxShare * 100}% unreadable images in ${this.#root}, got ${this.#skipped} of the ${this.#tried} tried, such as ${path}: ${reason}; replace or remove such files`,
     );
   }
 }

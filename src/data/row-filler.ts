@@ -125,7 +125,7 @@ export class RowFiller {
     }
     if (mode === 'validate') return skipped;
     throw new UserError(
-      `image folder: expected readable images in ${this.#source.root}, got ${tries} unreadable ones in a row, the first ${skipped!.path}: ${skipped!.reason}; replace or remove the damaged files`,
+      `image folder: expected readable images in ${this.#source.root}, got ${tries} unreadable ones in a row, the first ${skipped!.path}: ${skipped!.reason}; replace or remove such files`,
     );
   }
 

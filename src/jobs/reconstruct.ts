@@ -82,6 +82,7 @@ export async function reconstruct(
   const failures: string[] = [];
   try {
     reconstructor = new Reconstructor(runtime, weights, maskRatio);
+    const noted = new Set<string>(); // of each kind of picture one note is enough
     for (const [index, path] of options.images.entries()) {
       try {
         if (existsSync(path)) checkRegularFile(path, 'image');
@@ -89,7 +90,10 @@ export async function reconstruct(
           ...size,
           fit,
           exifRotation,
-          note: ({ text }) => note(`${path}: ${text}`),
+          note: ({ kind, text }) => {
+            if (!noted.has(kind)) note(`${path}: ${text}`);
+            noted.add(kind);
+          },
         });
         const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
         checkLoss(loss, path, weights.path);

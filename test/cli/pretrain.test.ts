@@ -124,6 +124,7 @@ describe('a run', () => {
       'mask-ratio': 0.75,
       'predict-ratio': 1,
       'norm-pix-loss': true,
+      'exif-rotation': true,
       seed: 0,
       'num-workers': 0,
       threads: 1,

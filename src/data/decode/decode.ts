@@ -48,25 +48,26 @@ function checkSize({ width, height }: Size): void {
     throw new ImageError(`expected 1 to ${maxPixels} pixels, got ${width} x ${height}`);
 }
 
-async function readKind(bytes: Uint8Array): Promise<Kind & { size: Size }> {
+async function readKind(bytes: Uint8Array): Promise<{ kind: Kind; size: Size }> {
   const format = sniffFormat(bytes);
   if (format === 'jpeg') {
     const jpeg = readJpegHeader(bytes);
-    return { format, jpeg, size: jpeg };
+    return { kind: { format, jpeg }, size: jpeg };
   }
   if (format === 'tiff') {
     const tiff = readTiffHeader(bytes);
-    return { format, tiff, size: tiff };
+    return { kind: { format, tiff }, size: tiff };
   }
   if (format === 'bmp') {
     const bmp = readBmpHeader(bytes);
-    return { format, bmp, size: bmp };
+    return { kind: { format, bmp }, size: bmp };
   }
   const png = format === 'png' ? readPngHeader(bytes) : undefined;
   if (png) checkSize(png);
   const sharp = await readSharpHeader(bytes);
   // libheif shifts 10 and 12 bits up to 16
-  return { format, sharp, isFullRange: format !== 'png' || png!.hasSignificantBits, size: sharp };
+  const isFullRange = png === undefined || png.hasSignificantBits;
+  return { kind: { format, sharp, isFullRange }, size: sharp };
 }
 
 function orientationIn(kind: Kind): number {
@@ -78,7 +79,7 @@ function orientationIn(kind: Kind): number {
 /**
  * Decodes pictures to 8-bit RGB, one at a time, reusing its native handle and buffers. JPEG goes to
  * libturbojpeg, else sharp, else jpeg-js, by what runs on this machine; BMP is read here, every other format by sharp.
- * What becomes of other depths and colours: docs/pictures-read.md, `toBytes`, `readTiffHeader`.
+ * What becomes of other depths and colours: docs/picture-kinds.md, `toBytes`, `readTiffHeader`.
  */
 export class ImageDecoder {
   #jpeg: JpegDecoder | undefined;
@@ -101,11 +102,12 @@ export class ImageDecoder {
 
   /** Reads no pixels. @param turn whether the picture is to be turned upright by its EXIF orientation */
   async header(bytes: Uint8Array, turn = false): Promise<PictureHeader> {
-    const { size, ...kind } = await readKind(bytes);
+    const { kind, size } = await readKind(bytes);
     const stored = { width: size.width, height: size.height };
     checkSize(stored);
     const orientation = turn ? orientationIn(kind) : 1;
-    return { ...turnedSize(stored, orientation), orientation, stored, kind };
+    const { width, height } = turnedSize(stored, orientation);
+    return { width, height, orientation, stored, kind };
   }
 
   /** The size as stored, from the header alone. */

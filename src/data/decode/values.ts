@@ -17,7 +17,7 @@ const ranges = [8, 10, 12, 14, 16, 24, 32];
 const leastOf255 = 16;
 
 /**
- * The values as bytes, by one rule for each kind; its docs are in docs/pictures-read.md.
+ * The values as bytes, by one rule for each kind; its docs are in docs/picture-kinds.md.
  * Integers of more than 8 bits: of 8, 10, 12, 14, 16, 24 and 32 bits the fewest that hold the picture's largest value are
  * its range, and the high 8 of these are kept. Floats: 0 … 1 times 255, or 0 … 255 as they are, rounded; no gamma. The note
  * names the range that was found, where it was not plain from the file. Everything else is an ImageError with its range.
