@@ -108,7 +108,6 @@ describe('a run', () => {
     expect(config.options).toEqual({
       'data-path': images,
       rescan: false,
-      'exif-rotation': true,
       'val-path': images,
       'output-dir': run,
       model,

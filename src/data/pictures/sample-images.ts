@@ -84,8 +84,9 @@ async function replaceImage(path: string, bytes: Uint8Array): Promise<void> {
 /** Bytes of a JPEG before its sizes: markers and quantisation tables, those of jpeg-js at one quality. */
 const headBytes = 2 + 18 + 134;
 
-/** Whether a file is a sample image, perhaps of another seed. */
+/** Whether a file is a sample image, perhaps of another seed, or the beginning of this one that a killed copy left. */
 function isOurs(old: Buffer, bytes: Buffer): boolean {
+  if (bytes.subarray(0, old.length).equals(old)) return true;
   return old.subarray(0, headBytes).equals(bytes.subarray(0, headBytes));
 }
 
