@@ -8,7 +8,7 @@ import { Runtime, type RuntimeOptions } from '../runtime/runtime.js';
 import { emptyBatch } from '../train/engine/batch-tensors.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { Trainer } from '../train/engine/trainer.js';
-import { recordedBatch } from '../train/resume.js';
+import { recordedBatch } from '../train/recorded-run.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { estimateMemory, fittingBatchSize, formatGiB } from './memory-estimate.js';

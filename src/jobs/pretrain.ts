@@ -13,7 +13,9 @@ import { type RunObserver, type RunResult, tellAll } from '../train/observer.js'
 import { JsonLog } from '../train/observers/jsonl.js';
 import { defaultWarmupEpochs, type PretrainOptions, pretrainDefaults } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
-import { describeRun, findResume, resolveExifRotation, writeRunConfig } from '../train/resume.js';
+import { resolveExifRotation } from '../train/recorded-run.js';
+import { findResume } from '../train/resume.js';
+import { describeRun, writeRunConfig } from '../train/run-config.js';
 import { startPosition, withLossScale } from '../train/start.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';

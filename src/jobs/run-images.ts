@@ -4,7 +4,7 @@ import { type PathList, terminatedPaths } from '../data/sources/path-list.js';
 import type { ImageSource } from '../data/sources/source.js';
 import { earlierRule } from '../data/sources/what-counts.js';
 import type { PretrainOptions } from '../train/options.js';
-import { anotherRun, type RecordedRun, runToContinue } from '../train/resume.js';
+import { anotherRun, type RecordedRun, runToContinue } from '../train/recorded-run.js';
 import { UserError } from '../util/errors.js';
 import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';

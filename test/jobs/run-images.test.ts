@@ -6,7 +6,7 @@ import { indexImageFolder } from '../../src/data/sources/image-folder.js';
 import { earlierRule } from '../../src/data/sources/what-counts.js';
 import { keepImageList, openTrainImages } from '../../src/jobs/run-images.js';
 import { pretrainDefaults } from '../../src/train/options.js';
-import { describeRun, writeRunConfig } from '../../src/train/resume.js';
+import { describeRun, writeRunConfig } from '../../src/train/run-config.js';
 import { tinyModel } from '../support/cli-files.js';
 
 let folder: string;

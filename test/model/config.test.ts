@@ -109,13 +109,17 @@ describe('loadModelConfig', () => {
 
   test('says why a file cannot be read', () => {
     const path = join(folder, 'none.json');
-    expect(errorOf(() => loadModelConfig(path)).message).toBe(`--model: cannot read ${path} (ENOENT)`);
+    expect(errorOf(() => loadModelConfig(path)).message).toBe(
+      `--model: expected a JSON file at ${path}, got nothing there; check the path`,
+    );
   });
 
   test('says that a file is no JSON', () => {
     const path = join(folder, 'broken.json');
     writeFileSync(path, '{');
-    expect(errorOf(() => loadModelConfig(path)).message).toContain(`${path}: expected JSON, got `);
+    expect(errorOf(() => loadModelConfig(path)).message).toContain(
+      `--model: expected a JSON file at ${path}, got Expected`,
+    );
   });
 });
 

@@ -3,13 +3,9 @@ import { join, relative, resolve as resolvePath } from 'node:path';
 import { expect, test } from 'vitest';
 import { JsonLog } from '../../src/train/observers/jsonl.js';
 import type { PretrainOptions } from '../../src/train/options.js';
-import {
-  describeRun,
-  findResume,
-  type RunConfig,
-  resolveExifRotation,
-  writeRunConfig,
-} from '../../src/train/resume.js';
+import { resolveExifRotation } from '../../src/train/recorded-run.js';
+import { findResume } from '../../src/train/resume.js';
+import { describeRun, type RunConfig, writeRunConfig } from '../../src/train/run-config.js';
 import { UserError } from '../../src/util/errors.js';
 import { writeDigests } from '../../src/weights/checkpoint/digests.js';
 import { tinyModel } from '../support/cli-files.js';

@@ -1,0 +1,85 @@
+/** The run that goes on, as its directory tells of it. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { exifRotationDefault } from '../data/decode/orientation.js';
+import { resolveCheckpoint } from '../weights/checkpoint/resolve-checkpoint.js';
+import { checkpointsOf, runPaths } from '../weights/checkpoint/run-directory.js';
+import { logHasSteps } from './log-file.js';
+import type { PretrainOptions } from './options.js';
+import { earlierOptions, isPath, type RunConfig, readRunConfig, TornConfig } from './run-config.js';
+
+/** A word for a shell. */
+const quoted = (word: string) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+/** The command that starts another run: from the weights of this one, where it has some that fit. */
+export function anotherRun(
+  { folder, hasCheckpoint }: Pick<RecordedRun, 'folder' | 'hasCheckpoint'>,
+  { outputDir, resume }: Pick<PretrainOptions, 'outputDir' | 'resume'>,
+): string {
+  const name = outputDir.replace(/[/\\]+$/, '');
+  let number = 2;
+  while (existsSync(`${name}-${number}`)) number++;
+  const flags = [
+    ...(hasCheckpoint ? [`--init ${quoted(folder)}`] : []),
+    `--output-dir ${quoted(`${name}-${number}`)}`,
+    ...(isPath(resume) ? ['--resume auto'] : []),
+  ];
+  return `start another run${hasCheckpoint ? ' from its weights' : ''}: the same command with ${flags.join(' ')}`;
+}
+
+export interface RecordedRun {
+  readonly folder: string;
+  readonly config: RunConfig;
+  readonly hasCheckpoint: boolean;
+}
+
+/** The run that would go on, if there is one: that of the output directory, or the one that `--resume` names. */
+export async function runToContinue({
+  outputDir,
+  resume = 'auto',
+}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<RecordedRun | undefined> {
+  if (outputDir === undefined) return undefined;
+  let found: { folder: string; hasCheckpoint: boolean } | undefined;
+  if (isPath(resume)) {
+    const { folder } = await resolveCheckpoint(resume);
+    found = folder === undefined ? undefined : { folder: join(folder, '..', '..'), hasCheckpoint: true };
+  } else {
+    const hasCheckpoint = (await checkpointsOf(outputDir)).length > 0;
+    if (hasCheckpoint || (await logHasSteps(runPaths(outputDir).log))) {
+      found = { folder: outputDir, hasCheckpoint };
+    }
+  }
+  const config =
+    found &&
+    (await readRunConfig(found.folder).catch((error) => {
+      if (!isPath(resume) || !(error instanceof TornConfig)) throw error;
+      return undefined; // `findResume` says so
+    }));
+  return found && config && { ...found, config };
+}
+
+/**
+ * How the run that would go on divides its effective batch, if there is one: `--auto-batch` keeps to that, for another
+ * division is another run.
+ */
+export async function recordedBatch(
+  options: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>,
+): Promise<{ batchSize: number; accumIter: number } | undefined> {
+  const recorded = (await runToContinue(options))?.config.options;
+  const [batchSize, accumIter] = [recorded?.['batch-size'], recorded?.['accum-iter']];
+  return typeof batchSize === 'number' && typeof accumIter === 'number'
+    ? { batchSize, accumIter }
+    : undefined;
+}
+
+/** The options with `exifRotation` decided: as given, else as the run that would go on has it, else on. */
+export async function resolveExifRotation<O extends Partial<PretrainOptions>>(
+  options: O,
+): Promise<O & { exifRotation: boolean }> {
+  const { exifRotation } = options;
+  if (exifRotation !== undefined) return { ...options, exifRotation };
+  const recorded = (await runToContinue(options))?.config.options;
+  if (recorded === undefined) return { ...options, exifRotation: exifRotationDefault };
+  return { ...options, exifRotation: { ...earlierOptions, ...recorded }['exif-rotation'] === true };
+}
