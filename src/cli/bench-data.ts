@@ -7,6 +7,7 @@ import { jsonFlag, rescanFlag } from './common-flags.js';
 import { type Arguments, integer, number } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
+import { note } from './print.js';
 
 export const options = {
   'data-path': pretrainFlags['data-path'],
@@ -35,7 +36,7 @@ export const options = {
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const { dataPath, rescan, inputSize, batchSize, numWorkers, images, seconds, json } = argv;
-  const source = await openImageFolder(dataPath, { rescan, note: (line) => console.error(line) });
+  const source = await openImageFolder(dataPath, { rescan, note });
   const result = await benchmarkLoader({
     source,
     inputSize,

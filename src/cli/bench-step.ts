@@ -19,6 +19,7 @@ import { computeFlags, deviceFlag, jsonFlag, noteThreads, rescanFlag, threadsFla
 import { type Arguments, integer, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
+import { note } from './print.js';
 
 export const options = {
   ...modelFlags,
@@ -77,7 +78,7 @@ async function openImages(argv: StepArguments, scratch: string): Promise<ImageSo
   }
   const images = await openImageFolder(given, {
     rescan: argv.rescan,
-    note: (line) => console.error(line),
+    note,
   });
   if (images.length >= argv.batchSize) return images;
   throw new UserError(

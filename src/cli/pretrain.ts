@@ -8,7 +8,7 @@ import type { PretrainOptions } from '../train/options.js';
 import { planRun } from '../train/plan.js';
 import { noteThreads } from './common-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
-import { print } from './print.js';
+import { note, print } from './print.js';
 import { StopSignal } from './stop-signal.js';
 
 export const options = pretrainFlags;
@@ -40,7 +40,7 @@ export async function runPretraining(given: PretrainOptions): Promise<RunResult>
 async function printPlan(given: PretrainOptions): Promise<void> {
   const prepared = await preparePretraining(given);
   const { options, device, artifacts } = prepared;
-  const images = await openTrainImages(options, (note) => console.error(note));
+  const images = await openTrainImages(options, note);
   const available = device.readMemory();
   const rows = describePlan(prepared, planRun(options, images.length), images, available);
   for (const [name, value] of rows) print(`${name.padEnd(12)}${value}`);

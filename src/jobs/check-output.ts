@@ -1,7 +1,7 @@
 /** Whether a file or folder may be written where a person said: before any work is done. */
 import { type BigIntStats, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { UserError } from '../util/errors.js';
+import { codeOf, UserError } from '../util/errors.js';
 import { kindOf } from '../util/regular-file.js';
 import { explained } from '../util/system-errors.js';
 import { checkpointFiles, digestsFile } from '../weights/checkpoint/checkpoint-files.js';
@@ -31,10 +31,7 @@ export function checkOutputFile(path: string, inputs: readonly string[]): void {
 
 /** A UserError where a folder cannot be written into, or is a run's. */
 export function checkOutputFolder(path: string): void {
-  const found = statOf(path);
-  if (found !== undefined && !found.isDirectory()) {
-    throw refused(path, 'a folder', kindOf(found), 'give the path of a folder');
-  }
+  checkCanBeFolder(path);
   const place = real(path);
   if (isRun(place)) throw refused(path, 'a folder of its own', 'a run directory', 'choose another folder');
   if (isCheckpoint(place))
@@ -42,8 +39,20 @@ export function checkOutputFolder(path: string): void {
   checkAround(path, place);
 }
 
+/** A UserError where something else than a folder is at a path or above it. */
+function checkCanBeFolder(path: string): void {
+  for (let place = resolve(path); ; place = dirname(place)) {
+    const found = statOf(place);
+    if (found?.isDirectory() || place === dirname(place)) return;
+    if (found === undefined) continue;
+    const got = place === resolve(path) ? kindOf(found) : `${kindOf(found)} at ${place}`;
+    throw refused(path, 'a folder', got, 'give the path of a folder');
+  }
+}
+
 /** A UserError where no run can be: in a checkpoint, or in what another run removes. */
 export function checkRunFolder(path: string): void {
+  checkCanBeFolder(path);
   const place = real(path);
   if (isCheckpoint(place))
     throw refused(path, 'a run directory', 'a checkpoint', 'give the run, or another folder');
@@ -118,6 +127,7 @@ function statOf(path: string): BigIntStats | undefined {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false });
   } catch (error) {
+    if (codeOf(error) === 'ENOTDIR') return undefined;
     throw explained(error, 'output', `to write ${path}`);
   }
 }

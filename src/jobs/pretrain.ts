@@ -35,14 +35,17 @@ export interface Terminal {
   shouldStop(): boolean;
 }
 
-export function preparePretraining<O extends PretrainOptions>(options: O): Promise<Prepared<O>> {
-  return prepare(options, maeTask);
+/** What a run decides first. A UserError where its directory cannot be one. */
+export async function preparePretraining<O extends PretrainOptions>(
+  options: O,
+): Promise<Prepared<O & { exifRotation: boolean }>> {
+  checkRunFolder(options.outputDir);
+  return prepare(await resolveExifRotation(options), maeTask);
 }
 
 /** Builds what a run needs, continues the run of its directory or starts one, and trains. */
 export async function pretrain(given: PretrainOptions, terminal: Terminal): Promise<RunResult> {
-  checkRunFolder(given.outputDir);
-  const prepared = await preparePretraining(await resolveExifRotation(given));
+  const prepared = await preparePretraining(given);
   const { options, device, artifacts, runtimeOptions } = prepared;
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);

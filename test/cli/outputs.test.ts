@@ -84,6 +84,8 @@ test('what would be lost is refused, and nothing is changed', async () => {
     [[...encoder(at('hf', 'config.json'), at('hf')), '--format', 'onnx'], /a file that is not read/],
     [[...encoder('/dev/null'), '--format', 'onnx'], /got a device/],
     [args(join(latestFolder(run), 'run')), /got one in .*checkpoints of a run/],
+    [args(photo), /expected a folder at .*photo\.png, got a file; give/],
+    [args(join(photo, 'run')), /expected a folder at .*run, got a file at .*photo\.png; give/],
     [args(at('hf')), /hf\/config\.json: expected the config\.json of a run/],
     [artifacts(run), /got a run directory/],
     [artifacts(join(run, 'artifacts')), /got one in .*artifacts of a run/],

@@ -2,6 +2,7 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { opendir, realpath, stat } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { codeOf, messageOf, UserError } from '../../util/errors.js';
+import { kindOf } from '../../util/regular-file.js';
 import { type ByteString, type PathList, PathListBuilder, textOf } from './path-list.js';
 import {
   countFile,
@@ -92,7 +93,7 @@ async function checkIsFolder(root: string): Promise<void> {
   });
   if (stats?.isDirectory()) return;
   throw new UserError(
-    `image folder: expected a folder with ${imageExtensions.join(', ')} files, got ${stats ? 'a file' : 'nothing'} at ${root}; check the path`,
+    `image folder: expected a folder with ${imageExtensions.join(', ')} files, got ${stats ? kindOf(stats) : 'nothing'} at ${root}; check the path`,
   );
 }
 
