@@ -101,7 +101,9 @@ export class DeviceHeap {
     };
   }
 
+  /** Bindings keep tensors, which their allocator frees, which belongs to the session: in this order. */
   release(): void {
+    this.#session.releaseBindings();
     this.#api.release('ReleaseAllocator', this.#allocator);
     this.#api.release('ReleaseMemoryInfo', this.#info);
     this.#session.release();

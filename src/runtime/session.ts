@@ -44,9 +44,13 @@ export class Session {
     return binding;
   }
 
+  releaseBindings(): void {
+    for (const binding of [...this.#bindings]) binding.release();
+  }
+
   /** Releases the session and its bindings. A profile that it was made with is written now. */
   release(): void {
-    for (const binding of [...this.#bindings]) binding.release();
+    this.releaseBindings();
     if (this.#handle !== undefined) this.#api.release('ReleaseSession', this.#handle);
     this.#handle = undefined;
   }
@@ -99,10 +103,15 @@ export class Binding {
     this.#tensors = [...Object.values(inputs), ...Object.values(outputs)];
     this.#onRelease = onRelease;
     this.#handle = api.create('CreateIoBinding', session.handle);
-    for (const [name, tensor] of Object.entries(inputs))
-      api.call('BindInput', this.#handle, name, tensor.handle);
-    for (const [name, tensor] of Object.entries(outputs))
-      api.call('BindOutput', this.#handle, name, tensor.handle);
+    try {
+      for (const [name, tensor] of Object.entries(inputs))
+        api.call('BindInput', this.#handle, name, tensor.handle);
+      for (const [name, tensor] of Object.entries(outputs))
+        api.call('BindOutput', this.#handle, name, tensor.handle);
+    } catch (error) {
+      api.release('ReleaseIoBinding', this.#handle);
+      throw error;
+    }
   }
 
   /**

@@ -122,7 +122,14 @@ export function cudaSession(
     [here('cuda-session.mjs'), JSON.stringify(ask)],
     {
       cwd: dirname(here('.')),
-      env: { ...process.env, MAE_ONNXRUNTIME_LIBRARY: capi, LD_LIBRARY_PATH: libraries, ...env },
+      // glibc fills what is freed: whatever is used after its release ends the process
+      env: {
+        ...process.env,
+        MALLOC_PERTURB_: '165',
+        MAE_ONNXRUNTIME_LIBRARY: capi,
+        LD_LIBRARY_PATH: libraries,
+        ...env,
+      },
       encoding: 'utf8',
     },
   );
