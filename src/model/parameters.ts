@@ -17,6 +17,8 @@ export interface ParameterSpec {
   readonly shape: Shape;
   readonly group: ParameterGroup;
   readonly initialization: Initialization;
+  /** What the learning rate is multiplied by for it (layer-wise decay); 1 where not given. */
+  readonly lrScale?: number;
 }
 
 export function isTrained({ group }: Pick<ParameterSpec, 'group'>): boolean {

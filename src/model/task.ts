@@ -15,6 +15,8 @@ export interface Task {
   readonly metadata: Readonly<Record<string, string>>;
   readonly parameters: readonly ParameterSpec[];
   inputs(batchSize: number): readonly BatchInput[];
+  /** Inputs of evaluation, where they are not those of training. */
+  evaluationInputs?(batchSize: number): readonly BatchInput[];
   /** The training loss, a scalar: the mean over the images of a batch. */
   loss(p: Parameters, batch: Batch, onBlock?: OnBlock): Value;
   /** Named outputs that change nothing; one is `image_loss`, [B]. */
@@ -41,6 +43,11 @@ export interface BatchInput {
 /**
  * - `pixels`: the image after augmentation, uint8 [B, H, W, 3];
  * - `permutation`: a random order of the numbers below N, int64 [B, N];
- * - `class`: 1 at the class of the image and 0 elsewhere, float32 [B, classes].
+ * - `class`: 1 at the class of the image and 0 elsewhere, float32 [B, classes];
+ * - `erasing`: what random erasing adds to the normalised image, float32 [B, H, W, 3]: zeros beside the erased box, where
+ *   the pixels are 0;
+ * - `mix`: how the batch is mixed with itself backwards, float32 [B, 2 + H + W]: the partner's share of the target, its
+ *   share s of the pixels of a box, and the box as r [H] and c [W], so that pixel (y, x) has the share s·r[y]·c[x];
+ * - `drop-path`: what each residual of each block is multiplied by, float32 [B, 2·depth]: 0, or 1 / (1 − p).
  */
-export type Content = 'pixels' | 'permutation' | 'class';
+export type Content = 'pixels' | 'permutation' | 'class' | 'erasing' | 'mix' | 'drop-path';
