@@ -6,7 +6,17 @@
 import { loadPhilox, type PhiloxModule, philoxBatch } from './philox-wasm.js';
 
 /** What a stream is for. Numbers are part of the format of a run: append, never renumber. */
-export const purposes = { init: 0, order: 1, augment: 2, mask: 3, sample: 4 } as const;
+export const purposes = {
+  init: 0,
+  order: 1,
+  augment: 2,
+  mask: 3,
+  sample: 4,
+  'rand-augment': 5,
+  erasing: 6,
+  mix: 7,
+  'drop-path': 8,
+} as const;
 export type Purpose = keyof typeof purposes;
 
 const M0 = 0xd2511f53;

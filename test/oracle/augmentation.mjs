@@ -5,7 +5,7 @@
  * scale.<i>, by what the decoder divided the picture while it decoded it.
  */
 import { readFileSync } from 'node:fs';
-import { randomFlip, randomResizedCrop } from '../../dist/data/augment.js';
+import { randomFlip, randomResizedCrop } from '../../dist/data/augment/crop.js';
 import { ImageDecoder } from '../../dist/data/decode/decode.js';
 import { BicubicResampler } from '../../dist/data/resample.js';
 import { RandomStream } from '../../dist/util/random.js';
