@@ -44,7 +44,13 @@ export function erase(
   if (!box) return;
   for (let y = box.top; y < box.top + box.height; y++) {
     const start = (y * width + box.left) * 3;
-    pixels.fill(0, start, start + box.width * 3);
-    for (let i = 0; i < box.width * 3; i++) added[start + i] = random.normal() - black[i % 3]!;
+    const end = start + box.width * 3;
+    pixels.fill(0, start, end);
+    random.fillNormal(added.subarray(start, end));
+    for (let i = start; i < end; i += 3) {
+      added[i]! -= black[0]!;
+      added[i + 1]! -= black[1]!;
+      added[i + 2]! -= black[2]!;
+    }
   }
 }

@@ -55,7 +55,7 @@ export function transform({ data, scratch, height, width }: Picture, matrix: Mat
 
 /** The cubic through four levels, `t` of the way from `v1` to `v2`; a = −1 (Keys 1981), in Pillow's order of operations. */
 function cubic(v0: number, v1: number, v2: number, v3: number, t: number): number {
-  return v1 + t * (-v0 + v2 + t * (2 * (v0 - v1) + v2 - v3 + t * (-v0 + v1 - v2 + v3)));
+  return v1 + t * (v2 - v0 + t * (2 * (v0 - v1) + v2 - v3 + t * (v1 - v0 - v2 + v3)));
 }
 
 /** Cut off, not rounded. */
@@ -86,20 +86,31 @@ function interpolate(
   const y1 = clamp(top, height) * stride;
   const y2 = clamp(top + 1, height) * stride;
   const y3 = clamp(top + 2, height) * stride;
-  for (let channel = 0; channel < 3; channel++) {
-    const across = (row: number) => {
-      const i = row + channel;
-      return cubic(source[i + x0]!, source[i + x1]!, source[i + x2]!, source[i + x3]!, tx);
-    };
-    let value: number;
-    // on a row or a column of pixels the cubic of the other direction gives the pixel itself
-    if (ty === 0) value = across(y1);
-    else if (tx === 0) {
-      const i = x1 + channel;
-      value = cubic(source[i + y0]!, source[i + y1]!, source[i + y2]!, source[i + y3]!, ty);
-    } else value = cubic(across(y0), across(y1), across(y2), across(y3), ty);
-    out[at + channel] = level(value);
+  if (ty === 0) {
+    // along a row of pixels: the cubic down gives what stands on it
+    for (let i = y1, end = y1 + 3; i < end; i++)
+      out[at++] = level(at4(source, i + x0, i + x1, i + x2, i + x3, tx));
+  } else if (tx === 0) {
+    for (let i = x1, end = x1 + 3; i < end; i++)
+      out[at++] = level(at4(source, i + y0, i + y1, i + y2, i + y3, ty));
+  } else {
+    for (let channel = 0; channel < 3; channel++) {
+      const c0 = x0 + channel;
+      const c1 = x1 + channel;
+      const c2 = x2 + channel;
+      const c3 = x3 + channel;
+      const v0 = at4(source, y0 + c0, y0 + c1, y0 + c2, y0 + c3, tx);
+      const v1 = at4(source, y1 + c0, y1 + c1, y1 + c2, y1 + c3, tx);
+      const v2 = at4(source, y2 + c0, y2 + c1, y2 + c2, y2 + c3, tx);
+      const v3 = at4(source, y3 + c0, y3 + c1, y3 + c2, y3 + c3, tx);
+      out[at++] = level(cubic(v0, v1, v2, v3, ty));
+    }
   }
+}
+
+/** The cubic through the levels at four places. */
+function at4(source: Uint8Array, i0: number, i1: number, i2: number, i3: number, t: number): number {
+  return cubic(source[i0]!, source[i1]!, source[i2]!, source[i3]!, t);
 }
 
 function clamp(index: number, length: number): number {
