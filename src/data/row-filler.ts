@@ -7,7 +7,7 @@ import { centerCropBox, randomFlip, randomResizedCrop } from './augment/crop.js'
 import { drawDropPath } from './augment/drop-path.js';
 import { drawErasedBox, erase } from './augment/erasing.js';
 import { drawMix, writeMix } from './augment/mix.js';
-import { type Policy, parsePolicy } from './augment/policy.js';
+import type { Policy } from './augment/policy.js';
 import { applyOperation, drawOperations } from './augment/rand-augment.js';
 import type { Augmentation } from './augmentation.js';
 import { ImageDecoder } from './decode/decode.js';
@@ -39,6 +39,8 @@ export interface FillSetup {
   /** 'train' augments at random and replaces bad files; 'validate' cuts the middle out and does not. */
   mode: 'train' | 'validate';
   augmentation: Augmentation;
+  /** Its RandAugment, read. */
+  policy: Policy | undefined;
   seed: number;
   /** Whether images are turned upright as their EXIF data says. */
   exifRotation: boolean;
@@ -71,19 +73,17 @@ export class RowFiller {
   readonly #clock = new StageClock();
   readonly #file = new FileBuffer();
   readonly #notedKinds = new Set<string>();
-  readonly #policy: Policy | undefined;
   /** Where RandAugment changes a picture: memory that no other thread sees is faster, and it needs two. */
   readonly #picture: Uint8Array;
   readonly #scratch: Uint8Array;
   #notes: ImageNote[] = [];
 
   constructor(setup: FillSetup) {
-    const { augmentation, inputs } = setup;
+    const { augmentation, policy, inputs } = setup;
     this.#setup = setup;
     this.#source = openSource(setup.source);
     const { height, width } = pixelsOf(inputs);
-    if (augmentation.randAugment !== undefined) this.#policy = parsePolicy(augmentation.randAugment);
-    this.#picture = new Uint8Array(this.#policy ? height * width * 3 : 0);
+    this.#picture = new Uint8Array(policy ? height * width * 3 : 0);
     this.#scratch = new Uint8Array(this.#picture.length);
     checkDropPath(augmentation, inputs);
   }
@@ -198,11 +198,11 @@ export class RowFiller {
 
   /** What follows crop and flip. */
   #augment(out: Uint8Array, job: FillJob, row: number, target: Size): void {
-    const { seed, augmentation } = this.#setup;
+    const { seed, augmentation, policy } = this.#setup;
     const position = job.firstPosition + row;
-    if (this.#policy) {
+    if (policy) {
       const random = new RandomStream(seed, 'rand-augment', job.epoch, position);
-      const operations = drawOperations(random, this.#policy);
+      const operations = drawOperations(random, policy);
       if (operations.length > 0) {
         const picture = { ...target, data: this.#picture, scratch: this.#scratch };
         picture.data.set(out);
