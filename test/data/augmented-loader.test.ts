@@ -160,13 +160,15 @@ test('crops of one try are the ones that the loader takes', async () => {
   expect(await images(1)).not.toEqual(await images(10));
 });
 
-test('a policy that is not understood, and probabilities for another depth, are errors', async () => {
+test('a policy that is not understood, probabilities for another depth and an augmentation without its input are errors', async () => {
   const folder = await makeFolder(13);
   const bad = { ...augmentation, randAugment: 'rand-m9-x2' };
   for (const numWorkers of [0, 2])
     expect(() => open(folder, { augmentation: bad, numWorkers })).toThrow(UserError);
   const shallow = { ...augmentation, dropPath: [0, 0.1] };
   expect(() => open(folder, { augmentation: shallow })).toThrow('3 blocks, got 2');
+  const noMix = inputs.filter(({ content }) => content !== 'mix');
+  expect(() => open(folder, { inputs: noMix })).toThrow('an input of content mix');
 });
 
 describe('validation', () => {
