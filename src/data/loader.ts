@@ -1,6 +1,8 @@
 import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
+import { parsePolicy } from './augment/policy.js';
+import { type Augmentation, pretrainAugmentation } from './augmentation.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
 import { exifRotationDefault } from './decode/orientation.js';
 import { type ImageNote, rowLength, type SharedArray, type SkippedImage } from './row-filler.js';
@@ -19,6 +21,8 @@ export interface ValidationLoaderOptions {
   source: ImageSource;
   /** What a batch holds, as the task or its manifest says. */
   inputs: readonly BatchInput[];
+  /** That of pretraining where not given. */
+  augmentation?: Augmentation | undefined;
   seed: number;
   /** Threads that decode; 0 decodes on the calling thread. */
   numWorkers: number;
@@ -103,9 +107,12 @@ function openRing(
 ): BatchRing {
   const { source, inputs, seed, numWorkers } = options;
   const { prefetch = defaultPrefetch, maxSkippedShare = defaultMaxSkippedShare } = options;
-  const { exifRotation = exifRotationDefault } = options;
+  const { exifRotation = exifRotationDefault, augmentation = pretrainAugmentation } = options;
+  const { randAugment } = augmentation;
+  const policy = randAugment === undefined ? undefined : parsePolicy(randAugment);
+  const picture = { augmentation, policy, exifRotation };
   return new BatchRing(
-    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare, exifRotation },
+    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare, ...picture },
     nextRequest,
   );
 }
@@ -116,8 +123,8 @@ function batchSizeOf({ inputs }: ValidationLoaderOptions): number {
 }
 
 /**
- * Batches for pretraining, without end: random resized crops, flips and mask permutations of a source, shuffled
- * anew each epoch. What a batch holds is a function of the seed, its epoch and its index alone: not of workers,
+ * Batches for training, without end: random resized crops and flips of a source and what else its augmentation says,
+ * with mask permutations where they are asked for, shuffled anew each epoch. What a batch holds is a function of the seed, its epoch and its index alone: not of workers,
  * of timing or of where the run started. The images left over at the end of an epoch's order are dropped.
  */
 export class TrainLoader {

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { centerCropBox, randomFlip, randomResizedCrop, squash } from '../../src/data/augment.js';
-import { fixedMaskEpoch, randomPermutation } from '../../src/data/masking.js';
-import { RandomStream } from '../../src/util/random.js';
-import { goldens } from './support.js';
+import { centerCropBox, randomFlip, randomResizedCrop, squash } from '../../../src/data/augment/crop.js';
+import { pretrainAugmentation } from '../../../src/data/augmentation.js';
+import { fixedMaskEpoch, randomPermutation } from '../../../src/data/masking.js';
+import { RandomStream } from '../../../src/util/random.js';
+import { goldens } from '../support.js';
 
+const { crop: pretrainCrop } = pretrainAugmentation;
 const draws = 20_000;
 
 describe('randomResizedCrop has the distribution of torchvision', () => {
@@ -16,7 +18,7 @@ describe('randomResizedCrop has the distribution of torchvision', () => {
       top: [] as number[],
     };
     for (let i = 0; i < draws; i++) {
-      const crop = randomResizedCrop(new RandomStream(11, 'augment', 3, i), { width, height });
+      const crop = randomResizedCrop(new RandomStream(11, 'augment', 3, i), { width, height }, pretrainCrop);
       expect(crop.left >= 0 && crop.top >= 0 && crop.width > 0 && crop.height > 0).toBe(true);
       expect(crop.left + crop.width <= width && crop.top + crop.height <= height).toBe(true);
       values.area.push((crop.width * crop.height) / (width * height));
@@ -44,16 +46,50 @@ describe('randomResizedCrop has the distribution of torchvision', () => {
 
   test('falls back to the largest central crop of an allowed aspect', () => {
     const crop = (width: number, height: number) =>
-      randomResizedCrop(new RandomStream(0, 'augment'), { width, height });
+      randomResizedCrop(new RandomStream(0, 'augment'), { width, height }, pretrainCrop);
     expect(crop(1000, 10)).toEqual({ left: 493, top: 0, width: 13, height: 10 });
     expect(crop(9, 1000)).toEqual({ left: 0, top: 494, width: 9, height: 12 });
     expect(crop(1, 1)).toEqual({ left: 0, top: 0, width: 1, height: 1 });
   });
 });
 
+describe('a crop of one try', () => {
+  const crop = (width: number, height: number, position = 0) =>
+    randomResizedCrop(
+      new RandomStream(4, 'augment', 0, position),
+      { width, height },
+      { scale: [0.08, 1], ratio: [3 / 4, 4 / 3], tries: 1 },
+    );
+
+  test('is the first draw of ten where that fits', () => {
+    const ten = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3] } as const;
+    let equal = 0;
+    for (let i = 0; i < 200; i++) {
+      const wanted = randomResizedCrop(new RandomStream(4, 'augment', 0, i), { width: 100, height: 80 }, ten);
+      const got = crop(100, 80, i);
+      if (got.width < 100 && got.height < 80) expect(got).toEqual(wanted);
+      if (JSON.stringify(got) === JSON.stringify(wanted)) equal++;
+    }
+    expect(equal).toBeGreaterThan(150);
+    expect(equal).toBeLessThan(200);
+  });
+
+  test('is clipped to the picture, whatever its shape', () => {
+    for (let i = 0; i < 200; i++) {
+      const { left, top, width, height } = crop(300, 20, i);
+      expect(left >= 0 && top >= 0 && left + width <= 300 && top + height <= 20).toBe(true);
+      expect(width > 0 && height > 0).toBe(true);
+      // a share of 0.08 is 480 pixels: 18 × 25 at the flattest
+      expect(height).toBeGreaterThanOrEqual(18);
+      expect(width * height).toBeLessThanOrEqual(6000);
+    }
+    expect(crop(1, 1)).toEqual({ left: 0, top: 0, width: 1, height: 1 });
+  });
+});
+
 test('half of the pictures are flipped', () => {
   let flips = 0;
-  for (let i = 0; i < 10_000; i++) if (randomFlip(new RandomStream(5, 'augment', 0, i))) flips++;
+  for (let i = 0; i < 10_000; i++) if (randomFlip(new RandomStream(5, 'augment', 0, i), 0.5)) flips++;
   expect(Math.abs(flips - 5000)).toBeLessThan(225); // 4.5 standard deviations
 });
 
@@ -69,6 +105,13 @@ test('centerCropBox fits the short side and keeps the aspect of the target', () 
     top: 175,
     width: 100,
     height: 50,
+  });
+  // 224 of 256 pixels of the shorter side
+  expect(centerCropBox({ width: 500, height: 400 }, { width: 224, height: 224 }, 0.875)).toEqual({
+    left: 75,
+    top: 25,
+    width: 350,
+    height: 350,
   });
   expect(squash({ width: 5, height: 7 })).toEqual({ left: 0, top: 0, width: 5, height: 7 });
 });
