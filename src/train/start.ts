@@ -27,6 +27,7 @@ export async function startPosition(
     const given = initial.parameters.get(parameter.name);
     if (given !== undefined) sliceOf(parameters, parameter).set(given);
   }
+  state.startEma();
   return startOfRun;
 }
 
