@@ -1,19 +1,49 @@
-/** A task with batch norm without affine parameters, y = BN(x·wᵀ), and the loss Σ y∘dy; dy is given. */
+/** Batch norm without affine parameters, and a task of it alone: y = BN(x·wᵀ), the loss Σ y∘dy; x and dy are given. */
 import type { Value } from '../../src/compiler/graph/graph.js';
 import { add, div, mul, scale, shift, sqrt, square, sub } from '../../src/compiler/graph/ops/elementwise.js';
 import { matMul } from '../../src/compiler/graph/ops/linalg.js';
 import { reshape, transpose } from '../../src/compiler/graph/ops/movement.js';
 import { reduceMean, reduceSum } from '../../src/compiler/graph/ops/reduction.js';
-import type { Task } from '../../src/model/task.js';
+import type { Parameters } from '../../src/model/layers.js';
+import type { ParameterSpec } from '../../src/model/parameters.js';
+import type { OnBuffer, Task } from '../../src/model/task.js';
 import { smallModel } from './small-model.js';
 
-export const batchNormInputs = { x: 'x', dy: 'dy' } as const;
+const meanName = 'head_norm.running_mean';
+const varianceName = 'head_norm.running_var';
+const epsilon = 1e-6;
+const momentum = 0.1;
 
-export function batchNormTask(width: number, { epsilon = 1e-6, momentum = 0.1 } = {}): Task {
+export function batchNormParameters(width: number): ParameterSpec[] {
   const buffer = (name: string, kind: 'zeros' | 'ones') =>
     ({ name, shape: [width], group: 'fixed', initialization: { kind } }) as const;
-  const normalized = (x: Value, mean: Value, variance: Value): Value =>
-    div(sub(x, mean), sqrt(shift(variance, epsilon)));
+  return [buffer(meanName, 'zeros'), buffer(varianceName, 'ones')];
+}
+
+/** In training, by the statistics of the batch; the running ones are told. x: [B, D]. */
+export function trainedBatchNorm(x: Value, p: Parameters, onBuffer: OnBuffer | undefined): Value {
+  const count = x.shape[0]!;
+  const mean = reduceMean(x, [0]);
+  const variance = reduceMean(square(sub(x, mean)), [0]);
+  const tell = (name: string, now: Value) =>
+    onBuffer?.(name, add(scale(p(name), 1 - momentum), scale(now, momentum)));
+  tell(meanName, mean);
+  // PyTorch keeps the unbiased variance and normalises by the biased one
+  tell(varianceName, scale(variance, count / (count - 1)));
+  return normalized(x, mean, variance);
+}
+
+/** In evaluation, by the running statistics. */
+export function evaluatedBatchNorm(x: Value, p: Parameters): Value {
+  return normalized(x, p(meanName), p(varianceName));
+}
+
+function normalized(x: Value, mean: Value, variance: Value): Value {
+  return div(sub(x, mean), sqrt(shift(variance, epsilon)));
+}
+
+export function batchNormTask(width: number): Task {
+  const input = (p: Parameters, x: Value) => matMul(x, transpose(p('w'), [1, 0]));
   return {
     name: 'batch-norm',
     model: smallModel,
@@ -21,39 +51,20 @@ export function batchNormTask(width: number, { epsilon = 1e-6, momentum = 0.1 } 
     metadata: {},
     parameters: [
       { name: 'w', shape: [width, width], group: 'decayed', initialization: { kind: 'xavier-uniform' } },
-      buffer('head_norm.running_mean', 'zeros'),
-      buffer('head_norm.running_var', 'ones'),
+      ...batchNormParameters(width),
     ],
     inputs: (batchSize) =>
-      Object.values(batchNormInputs).map((name) => ({
-        name,
-        type: 'float32',
-        shape: [batchSize, width],
-        content: 'class',
-      })),
+      ['x', 'dy'].map((name) => ({ name, type: 'float32', shape: [batchSize, width], content: 'class' })),
     loss(p, batch, _onBlock, onBuffer) {
-      const x = matMul(batch('x'), transpose(p('w'), [1, 0])); // [B, D]
-      const count = x.shape[0]!;
-      const mean = reduceMean(x, [0]);
-      const variance = reduceMean(square(sub(x, mean)), [0]);
-      const running = (name: string, now: Value) =>
-        onBuffer?.(name, add(scale(p(name), 1 - momentum), scale(now, momentum)));
-      running('head_norm.running_mean', mean);
-      // PyTorch keeps the unbiased variance and normalises by the biased one
-      running('head_norm.running_var', scale(variance, count / (count - 1)));
-      return total(mul(normalized(x, mean, variance), batch('dy')));
+      const y = trainedBatchNorm(input(p, batch('x')), p, onBuffer);
+      return reduceSum(reshape(mul(y, batch('dy')), [y.shape[0]! * width]), [0]);
     },
     evaluation(p, batch) {
-      const x = matMul(batch('x'), transpose(p('w'), [1, 0]));
-      const y = normalized(x, p('head_norm.running_mean'), p('head_norm.running_var'));
+      const y = evaluatedBatchNorm(input(p, batch('x')), p);
       return [
         { name: 'image_loss', value: reduceSum(mul(y, batch('dy')), [1]) },
         { name: 'y', value: y },
       ];
     },
   };
-}
-
-function total(x: Value): Value {
-  return reduceSum(reshape(x, [x.shape[0]! * x.shape[1]!]), [0]);
 }
