@@ -51,7 +51,8 @@ def adamw_and_ema(initial, grads):
     """torch.optim.AdamW with a group for each parameter; timm's average of them after each step."""
     module = torch.nn.Module()
     for name in grads:
-        module.register_parameter(name.replace(".", "_"), torch.nn.Parameter(torch.from_numpy(initial[name].copy()).double()))
+        parameter = torch.nn.Parameter(torch.from_numpy(initial[name].copy()).double())
+        module.register_parameter(name.replace(".", "_"), parameter)
     parameters = {name: getattr(module, name.replace(".", "_")) for name in grads}
     groups = [
         {
@@ -132,8 +133,9 @@ def main():
     given = {f"initial.{name}": t for name, t in initial.items()} | {f"grads.{name}": t for name, t in grads.items()}
     write_tensors("optimizers.safetensors", given | history | batch_norm(rng))
     write_json("optimizers.json", {
-        "seed": SEED, "steps": STEPS, "parameters": PARAMETERS, "adamw": ADAMW | {"lr": ADAMW_LR}, "lars": LARS | {"lr": LARS_LR},
-        "emaDecay": EMA_DECAY, "batchNorm": BATCH_NORM,
+        "seed": SEED, "steps": STEPS, "parameters": PARAMETERS,
+        "adamw": ADAMW | {"lr": ADAMW_LR}, "lars": LARS | {"lr": LARS_LR}, "emaDecay": EMA_DECAY,
+        "batchNorm": BATCH_NORM,
     })
 
 
