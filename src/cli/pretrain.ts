@@ -1,6 +1,6 @@
 import { describePlan } from '../jobs/describe-plan.js';
 import { checkMemory } from '../jobs/memory-estimate.js';
-import { preparePretraining, pretrain } from '../jobs/pretrain.js';
+import { describePretraining, preparePretraining, pretrain } from '../jobs/pretrain.js';
 import { openTrainImages } from '../jobs/run-images.js';
 import type { RunResult } from '../train/observer.js';
 import { ConsoleReporter } from '../train/observers/console.js';
@@ -42,7 +42,8 @@ async function printPlan(given: PretrainOptions): Promise<void> {
   const { options, device, artifacts } = prepared;
   const images = await openTrainImages(options, note);
   const available = device.readMemory();
-  const rows = describePlan(prepared, planRun(options, images.length), images, available);
+  const plan = planRun(options, images.length);
+  const rows = describePlan(prepared, plan, images, available, describePretraining(prepared));
   for (const [name, value] of rows) print(`${name.padEnd(12)}${value}`);
   checkMemory(artifacts.manifest, options, device, available);
 }

@@ -1,6 +1,7 @@
 import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
+import type { Augmentation } from './augmentation.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
 import { exifRotationDefault } from './decode/orientation.js';
 import { type ImageNote, rowLength, type SharedArray, type SkippedImage } from './row-filler.js';
@@ -19,6 +20,8 @@ export interface ValidationLoaderOptions {
   source: ImageSource;
   /** What a batch holds, as the task or its manifest says. */
   inputs: readonly BatchInput[];
+  /** That of pretraining where not given. */
+  augmentation?: Augmentation | undefined;
   seed: number;
   /** Threads that decode; 0 decodes on the calling thread. */
   numWorkers: number;

@@ -1,21 +1,15 @@
 import { type Artifacts, buildArtifacts } from '../artifact/build.js';
-import type { ModelConfig } from '../model/config.js';
-import { modelOf } from '../model/presets.js';
 import type { Task } from '../model/task.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
 import type { RuntimeOptions } from '../runtime/runtime.js';
 import { type Compute, chooseCompute } from '../train/engine/compute.js';
-import type { PretrainOptions } from '../train/options.js';
+import type { TrainOptions } from '../train/options.js';
 import { divideBatch } from './auto-batch.js';
 
 /** What the graphs of a run follow from, whatever its task. */
 export interface PrepareOptions
-  extends Pick<
-    PretrainOptions,
-    'model' | 'batchSize' | 'accumIter' | 'threads' | 'device' | 'precision' | 'kernels'
-  > {
-  readonly inputSize?: ModelConfig['inputSize'] | undefined;
+  extends Pick<TrainOptions, 'batchSize' | 'accumIter' | 'threads' | 'device' | 'precision' | 'kernels'> {
   readonly gradCheckpointing: boolean;
   /** Whether batchSize and accumIter are divided anew. */
   readonly autoBatch?: boolean;
@@ -36,14 +30,10 @@ export interface Prepared<O> {
 }
 
 /**
- * What every command that trains decides first: model, device, precision, batch, and with them the graphs. A UserError
- * where they do not fit together. Nothing is written, and no memory is taken.
+ * What every command that trains decides first: device, precision, batch, and with them the graphs of its task. A
+ * UserError where they do not fit together. Nothing is written, and no memory is taken.
  */
-export async function prepare<O extends PrepareOptions>(
-  given: O,
-  taskOf: (model: ModelConfig, options: O) => Task,
-): Promise<Prepared<O>> {
-  const task = taskOf(modelOf(given), given);
+export async function prepare<O extends PrepareOptions>(given: O, task: Task): Promise<Prepared<O>> {
   const device = chooseDevice(given.device, given.precision);
   const compute = chooseCompute(given, device);
   const runtimeOptions = { threads: given.threads, kernelsPath: compute.kernels?.path, device };

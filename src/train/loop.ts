@@ -23,6 +23,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
   const loader = new TrainLoader({
     source: run.trainImages,
     inputs: state.manifest.inputs,
+    augmentation: run.augmentation,
     seed: options.seed,
     numWorkers: options.numWorkers,
     exifRotation: options.exifRotation,

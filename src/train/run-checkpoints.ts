@@ -4,13 +4,13 @@ import type { BadSteps } from './bad-steps.js';
 import { saveCheckpoint } from './checkpointing.js';
 import type { ModelState } from './engine/model-state.js';
 import type { Tell } from './observer.js';
-import type { PretrainOptions } from './options.js';
+import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
 
 /** What checkpoints need of a run. */
 export interface SavedRun {
-  readonly options: Pick<PretrainOptions, 'outputDir' | 'keep' | 'saveEvery' | 'saveEverySteps'>;
+  readonly options: Pick<TrainOptions, 'outputDir' | 'keep' | 'saveEvery' | 'saveEverySteps'>;
   readonly plan: Pick<Plan, 'totalSteps'>;
   readonly state: ModelState;
   readonly position: Position;

@@ -71,7 +71,7 @@ async function run({
   const { batchSize, accumIter } = options;
   writeArtifacts(buildArtifacts(task, { batchSize, accumulate: accumIter > 1 }), artifacts);
   const state = new ModelState(readManifest(artifacts));
-  const position = await startPosition(state, options, resumeFrom, () => {});
+  const position = await startPosition(state, options.seed, resumeFrom);
   let step = position.step;
   const counter: RunObserver = {
     stepped(event) {
