@@ -1,4 +1,4 @@
-import type { ParameterGroup, ParameterSpec } from '../model/parameters.js';
+import { isTrained, lrScaleOf, type ParameterGroup, type ParameterSpec } from '../model/parameters.js';
 import { sizeOf } from '../util/shape.js';
 import type { ArenaLayout, ManifestParameter } from './manifest.js';
 
@@ -7,7 +7,10 @@ const alignment = 16;
 /** Elements that one run of the optimizer updates: 1 MiB a tensor, so its temporaries stay in the cache. */
 export const optimizerChunk = 2 ** 18;
 
-/** Places every parameter in one flat arena, [decayed | not decayed | fixed]; groups fill whole chunks. */
+/**
+ * Places every parameter in one flat arena, [decayed | not decayed | fixed]; groups fill whole chunks. Trained parameters
+ * of one learning rate lie together, so that the optimizer takes them in one run.
+ */
 export function layOutArena(specs: readonly ParameterSpec[]): {
   arena: ArenaLayout;
   parameters: ManifestParameter[];
@@ -15,8 +18,7 @@ export function layOutArena(specs: readonly ParameterSpec[]): {
   const offsets = new Map<string, number>();
   let end = 0;
   const place = (group: ParameterGroup, multiple: number): number => {
-    for (const spec of specs) {
-      if (spec.group !== group) continue;
+    for (const spec of inOrder(specs.filter((each) => each.group === group))) {
       offsets.set(spec.name, end);
       end = roundUp(end + sizeOf(spec.shape), alignment);
     }
@@ -28,6 +30,11 @@ export function layOutArena(specs: readonly ParameterSpec[]): {
   const total = place('fixed', alignment);
   const parameters = specs.map((spec) => ({ ...spec, offset: offsets.get(spec.name)! }));
   return { arena: { chunk: optimizerChunk, decayed, trained, total }, parameters };
+}
+
+/** By their learning rates, else as they come; fixed ones have none. */
+function inOrder(specs: readonly ParameterSpec[]): readonly ParameterSpec[] {
+  return specs.toSorted((a, b) => (isTrained(a) ? lrScaleOf(a) - lrScaleOf(b) : 0));
 }
 
 function roundUp(size: number, multiple: number): number {

@@ -1,5 +1,5 @@
 import { gradients } from '../compiler/autodiff/gradients.js';
-import { type Graph, input, type Value } from '../compiler/graph/graph.js';
+import { formatType, type Graph, input, type Value } from '../compiler/graph/graph.js';
 import { add, sqrt } from '../compiler/graph/ops/elementwise.js';
 import { sumOfSquares } from '../compiler/graph/ops/fused.js';
 import { reshape, slice } from '../compiler/graph/ops/movement.js';
@@ -7,7 +7,13 @@ import { reduceMean } from '../compiler/graph/ops/reduction.js';
 import { type Block, checkpointBlocks } from '../compiler/lowering/checkpoint-blocks.js';
 import { recomputeActivations } from '../compiler/lowering/recompute.js';
 import { firstElement } from '../compiler/lowering/scalar-after.js';
-import { accumulationName, gradientName, lossScaleName } from '../compiler/training-names.js';
+import {
+  accumulationName,
+  gradientName,
+  isGradient,
+  lossScaleName,
+  nextName,
+} from '../compiler/training-names.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Parameters } from '../model/layers.js';
 import { maeLatent } from '../model/mae.js';
@@ -15,7 +21,7 @@ import { maeInputs } from '../model/mask.js';
 import { encoderParameters, isTrained, type ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, Task } from '../model/task.js';
 import { vitEncoder } from '../model/vit.js';
-import type { Shape } from '../util/shape.js';
+import { type Shape, sameShape } from '../util/shape.js';
 import { gradientsDoneName } from './manifest.js';
 
 /** Graph inputs, in their order, and by their names. */
@@ -54,7 +60,8 @@ export interface TrainingGraphOptions {
  * Forward and backward in one graph.
  *
  * Inputs: the task's, loss_scale (scalar, the gradient of the loss), the parameters and, with `accumulate`,
- * `<parameter>_grad.accumulation.buffer`. Outputs: loss, then `<parameter>_grad` in the order the backward pass makes them.
+ * `<parameter>_grad.accumulation.buffer`. Outputs: loss, `<parameter>_grad` in the order the backward pass makes them, and
+ * `<buffer>_next` of each that the task tells.
  */
 export function trainingGraph(
   task: Task,
@@ -64,7 +71,16 @@ export function trainingGraph(
   const batch = declareBatch(task.inputs(batchSize));
   const lossScale = input(lossScaleName, 'float32', []);
   const blocks: Block[] = [];
-  const loss = task.loss(parameters.byName, batch.byName, (x, y) => blocks.push({ x, y }));
+  const buffers = new Map<string, Value>();
+  const loss = task.loss(
+    parameters.byName,
+    batch.byName,
+    (x, y) => blocks.push({ x, y }),
+    (name, next) => {
+      checkBuffer(task, name, next, buffers.has(name));
+      buffers.set(name, next);
+    },
+  );
   const nameOf = new Map(task.parameters.map(({ name }) => [parameters.byName(name), name]));
   const trained = task.parameters.filter(isTrained).map(({ name }) => parameters.byName(name));
   const running = new Map<Value, Value>();
@@ -79,10 +95,21 @@ export function trainingGraph(
     outputs: [
       { name: 'loss', value: loss },
       ...[...gradientOf].map(([parameter, value]) => ({ name: gradientName(nameOf.get(parameter)!), value })),
+      ...[...buffers].map(([name, value]) => ({ name: nextName(name), value })),
     ],
   };
-  const recomputed = recomputeActivations(graph, [loss]);
-  return gradCheckpointing ? checkpointBlocks(recomputed, [loss], blocks) : recomputed;
+  const forward = [loss, ...buffers.values()];
+  const recomputed = recomputeActivations(graph, forward);
+  return gradCheckpointing ? checkpointBlocks(recomputed, forward, blocks) : recomputed;
+}
+
+function checkBuffer({ name: task, parameters }: Task, name: string, next: Value, isKnown: boolean): void {
+  const spec = parameters.find((each) => each.name === name);
+  if (spec !== undefined && !isTrained(spec) && sameShape(spec.shape, next.shape) && !isKnown) return;
+  throw new Error(
+    `trainingGraph: expected task ${task} to tell each fixed parameter's next value once, in its shape; got ` +
+      `${formatType(next)} for ${name}`,
+  );
 }
 
 /**
@@ -91,7 +118,7 @@ export function trainingGraph(
  * pass comes by, and what it reads is freed.
  */
 export function oneAfterTheOther(graph: Graph): Graph {
-  const [, ...gradients] = graph.outputs;
+  const gradients = graph.outputs.filter(({ name }) => isGradient(name));
   const done = gradients.map(({ value }) => firstElement(value)).reduce((sum, one) => add(sum, one));
   return { ...graph, outputs: [...graph.outputs, { name: gradientsDoneName, value: done }] };
 }

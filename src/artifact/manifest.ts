@@ -1,6 +1,6 @@
 import type { GraphPrecision, KernelPrecision } from '../compiler/lowering/precision.js';
 import type { ModelConfig } from '../model/config.js';
-import type { AdamWOptions } from '../model/optim/adamw.js';
+import type { OptimizerOptions } from '../model/optim/optimizer.js';
 import type { ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, TaskOptions } from '../model/task.js';
 import { type Shape, sizeOf } from '../util/shape.js';
@@ -34,7 +34,11 @@ export interface Manifest {
   readonly activationBytes: number;
   /** Names of gradients in the order in which the backward pass makes them. */
   readonly gradients: readonly string[];
-  readonly optimizer: AdamWOptions;
+  /** Parameters that the training graph gives anew as `<name>_next`, where there are some. */
+  readonly buffers?: readonly string[];
+  readonly optimizer: OptimizerOptions;
+  /** d of the moving average of parameters, ema ← d·ema + (1 − d)·p, where it is kept. */
+  readonly emaDecay?: number;
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>;
 }
 
@@ -56,6 +60,8 @@ export const trainingModelFile = 'training_model.onnx';
 export const evalModelFile = 'eval_model.onnx';
 export const gradientNormModelFile = 'gradient_norm_model.onnx';
 export const optimizerModelFile = 'optimizer_model.onnx';
+/** Where a moving average of parameters is kept. */
+export const emaModelFile = 'ema_model.onnx';
 
 /** The last output of the training graph: a number that is there once all gradients are. */
 export const gradientsDoneName = 'gradients_done';

@@ -3,9 +3,20 @@
 /** A scalar input, the gradient of the loss: what all gradients are multiplied by. */
 export const lossScaleName = 'loss_scale';
 
+const gradientSuffix = '_grad';
+
 /** The output for a parameter that is trained. */
 export function gradientName(parameter: string): string {
-  return `${parameter}_grad`;
+  return `${parameter}${gradientSuffix}`;
+}
+
+export function isGradient(output: string): boolean {
+  return output.endsWith(gradientSuffix);
+}
+
+/** The output for a buffer: a parameter that is not trained but kept up from batch to batch. */
+export function nextName(buffer: string): string {
+  return `${buffer}_next`;
 }
 
 const accumulationSuffix = '.accumulation.buffer';

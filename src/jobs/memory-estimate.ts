@@ -1,10 +1,11 @@
 import type { Manifest } from '../artifact/manifest.js';
+import { averageNames } from '../model/optim/optimizer.js';
 import type { Device } from '../runtime/device.js';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { UserError } from '../util/errors.js';
 
 export interface MemoryEstimate {
-  /** Parameters, gradients and the two moments. */
+  /** Parameters, gradients and what the optimizer and a moving average keep. */
   readonly stateBytes: number;
   readonly activationBytes: number;
   /** What does not depend on the model. */
@@ -20,8 +21,9 @@ export interface MemoryOptions {
 
 /** Estimates what a run takes of the device's memory. */
 export function estimateMemory(manifest: Manifest, { memoryOverhead }: Device): MemoryEstimate {
-  const { arena } = manifest;
-  const stateBytes = 4 * (arena.total + 3 * arena.trained);
+  const { arena, optimizer, emaDecay } = manifest;
+  const kinds = 1 + averageNames(optimizer, emaDecay).length;
+  const stateBytes = 4 * (arena.total + kinds * arena.trained);
   const { baseBytes, arenaShare } = memoryOverhead;
   const activationBytes = Math.ceil(arenaShare * manifest.activationBytes);
   return { stateBytes, activationBytes, baseBytes, totalBytes: stateBytes + activationBytes + baseBytes };

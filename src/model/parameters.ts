@@ -25,6 +25,10 @@ export function isTrained({ group }: Pick<ParameterSpec, 'group'>): boolean {
   return group !== 'fixed';
 }
 
+export function lrScaleOf({ lrScale = 1 }: Pick<ParameterSpec, 'lrScale'>): number {
+  return lrScale;
+}
+
 /** Every parameter of the encoder, in the order of the published state dict. */
 export function encoderParameters(config: ModelConfig): ParameterSpec[] {
   const { embedDim: width, patchSize } = config;

@@ -18,7 +18,7 @@ export interface Task {
   /** Inputs of evaluation, where they are not those of training. */
   evaluationInputs?(batchSize: number): readonly BatchInput[];
   /** The training loss, a scalar: the mean over the images of a batch. */
-  loss(p: Parameters, batch: Batch, onBlock?: OnBlock): Value;
+  loss(p: Parameters, batch: Batch, onBlock?: OnBlock, onBuffer?: OnBuffer): Value;
   /** Named outputs that change nothing; one is `image_loss`, [B]. */
   evaluation(p: Parameters, batch: Batch): readonly GraphOutput[];
 }
@@ -30,6 +30,12 @@ export type Batch = (name: string) => Value;
 
 /** Is told of each transformer block, from x to y, in order. */
 export type OnBlock = (x: Value, y: Value) => void;
+
+/**
+ * Is told what a `fixed` parameter is after the batch, of its shape: batch norm's running statistics, which no gradient
+ * moves. It may be computed from what the parameter is before.
+ */
+export type OnBuffer = (name: string, next: Value) => void;
 
 /** An input of a task's graphs, and what the loader writes into it for each image. */
 export interface BatchInput {

@@ -92,8 +92,8 @@ export class DeviceHeap {
     }
   }
 
-  /** A copy to make again and again: what is in the host's array goes to the device. */
-  upload(source: Tensor, target: DeviceTensor): () => Promise<void> {
+  /** A copy to make again and again, of what the source has then: the host's array, or memory of the device. */
+  copier(source: BoundTensor, target: BoundTensor): () => Promise<void> {
     const binding = this.#session.bind({ x: source }, { y: target });
     return async () => {
       binding.send('x');

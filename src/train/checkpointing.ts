@@ -34,11 +34,10 @@ export function saveCheckpoint(
         weights,
         modelMetadata(manifest, position.step),
       );
-      const moments = [
-        ...tensorsOf(state.expAvg, state.trained, 'exp_avg.'),
-        ...tensorsOf(state.expAvgSq, state.trained, 'exp_avg_sq.'),
-      ];
-      await writeSafetensors(join(folder, checkpointFiles.optimizer), moments);
+      const averages = [...state.averages].flatMap(([name, arena]) =>
+        tensorsOf(arena, state.trained, `${name}.`),
+      );
+      await writeSafetensors(join(folder, checkpointFiles.optimizer), averages);
       await writeState(folder, position);
     },
     keep,
@@ -46,12 +45,11 @@ export function saveCheckpoint(
   );
 }
 
-/** Reads a checkpoint's weights, moments and position back. */
+/** Reads a checkpoint's weights, running averages and position back. */
 export async function loadCheckpoint(folder: string, state: ModelState): Promise<Position> {
   await readArena(join(folder, checkpointFiles.model), state.parameters, state.manifest.parameters);
   const optimizer = join(folder, checkpointFiles.optimizer);
-  await readArena(optimizer, state.expAvg, state.trained, 'exp_avg.');
-  await readArena(optimizer, state.expAvgSq, state.trained, 'exp_avg_sq.');
+  for (const [name, arena] of state.averages) await readArena(optimizer, arena, state.trained, `${name}.`);
   return checkedPosition(await readState(folder), join(folder, checkpointFiles.state));
 }
 

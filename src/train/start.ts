@@ -24,6 +24,7 @@ export async function startPosition(
     const given = initial?.get(parameter.name);
     if (given !== undefined) sliceOf(parameters, parameter).set(given);
   }
+  state.startEma();
   return startOfRun;
 }
 

@@ -47,7 +47,7 @@ test('an upload takes what is in the array each time', async () => {
   const { runtime, heap, keep, read } = heapOf({ ...cpuDevice, memory });
   const host = runtime.tensor(Float32Array.of(1), []);
   const tensor = keep(heap.allocate([]));
-  const upload = heap.upload(host, tensor);
+  const upload = heap.copier(host, tensor);
   for (const value of [2, 3]) {
     host.data[0] = value;
     await upload();

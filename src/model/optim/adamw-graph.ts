@@ -10,13 +10,13 @@ import { type AdamWOptions, adamWDefaults, adamWScalarNames } from './adamw.js';
  * param, grad, exp_avg, exp_avg_sq: float32 [chunk]; the outputs may be bound to the memory of the inputs they
  * replace, for every operator that writes one is the last to read it.
  */
-export function adamWGraph(chunk: number, options: AdamWOptions = adamWDefaults): Graph {
+export function adamWGraph(chunk: number, { beta1, beta2, epsilon }: AdamWOptions = adamWDefaults): Graph {
   const vector = (name: string) => input(name, 'float32', [chunk]);
   const scalar = (name: string) => input(name, 'float32', []);
   const [p, g, m, v] = [vector('param'), vector('grad'), vector('exp_avg'), vector('exp_avg_sq')];
   const scalars = Object.values(adamWScalarNames).map(scalar);
   const inputs = [p, g, m, v, ...scalars];
-  const [nextP, nextM, nextV] = createNode('AdamW', inputs, { ...options }, [p, m, v]) as [
+  const [nextP, nextM, nextV] = createNode('AdamW', inputs, { beta1, beta2, epsilon }, [p, m, v]) as [
     Value,
     Value,
     Value,

@@ -1,4 +1,5 @@
 export interface AdamWOptions {
+  readonly kind?: 'adamw';
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;

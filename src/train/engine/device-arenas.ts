@@ -1,4 +1,6 @@
-import type { ManifestParameter } from '../../artifact/manifest.js';
+import type { ArenaLayout, ManifestParameter } from '../../artifact/manifest.js';
+import type { AverageName } from '../../model/optim/optimizer.js';
+import { lrScaleOf } from '../../model/parameters.js';
 import type { Communicator } from '../../runtime/comm/communicator.js';
 import type { DeviceHeap, DeviceTensor } from '../../runtime/device-heap.js';
 import type { Runtime } from '../../runtime/runtime.js';
@@ -6,16 +8,16 @@ import { alignedFloat32Array, type BoundTensor } from '../../runtime/tensor.js';
 import { type Shape, sizeOf } from '../../util/shape.js';
 import { type ModelState, sliceOf } from './model-state.js';
 
-/** What the optimizer changes in one run; each float32 [elements]. */
-export interface OptimizerPart {
+/** What is changed in one run of a graph over trained parameters: some of those of one group and learning rate. */
+export interface ArenaPart {
   readonly decays: boolean;
-  readonly param: BoundTensor;
-  readonly grad: BoundTensor;
-  readonly expAvg: BoundTensor;
-  readonly expAvgSq: BoundTensor;
+  readonly lrScale: number;
+  /** In elements. */
+  readonly offset: number;
+  readonly shape: readonly [number];
 }
 
-/** One kind of numbers of all parameters: their values, their gradients, or a moment. */
+/** One kind of numbers of all parameters: their values, their gradients, or a running average. */
 interface Arena {
   /** Those from an offset on; in memory of one tensor each, only as many as that tensor has. */
   at(offset: number, shape: Shape): BoundTensor;
@@ -25,7 +27,7 @@ interface Arena {
 }
 
 /**
- * A model's parameters, gradients and moments in the memory that the device computes in, for a whole run: the host's
+ * A model's parameters, gradients and running averages in the memory that the device computes in, for a whole run: the host's
  * arenas themselves, arenas of the device, or a buffer for each tensor. `ModelState` has their values at the start, and
  * after each `download`.
  */
@@ -37,8 +39,7 @@ export class DeviceArenas {
   readonly #hostGradients: Float32Array;
   readonly #parameters: Arena;
   readonly #gradients: Arena;
-  readonly #expAvg: Arena;
-  readonly #expAvgSq: Arena;
+  readonly #averages: ReadonlyMap<AverageName, Arena>;
 
   constructor(runtime: Runtime, state: ModelState) {
     this.#runtime = runtime;
@@ -48,17 +49,22 @@ export class DeviceArenas {
     // padding between tensors is updated with them: zeros stay zeros
     this.#hostGradients = alignedFloat32Array(manifest.arena.trained);
     this.#gradients = this.#arena(this.#hostGradients, trained);
-    this.#expAvg = this.#arena(state.expAvg, trained);
-    this.#expAvgSq = this.#arena(state.expAvgSq, trained);
-    for (const kind of [this.#parameters, this.#gradients, this.#expAvg, this.#expAvgSq]) kind.upload();
+    this.#averages = new Map([...state.averages].map(([name, array]) => [name, this.#arena(array, trained)]));
+    for (const kind of [this.#parameters, this.#gradients, ...this.#averages.values()]) kind.upload();
   }
 
-  parameter({ offset, shape }: ManifestParameter): BoundTensor {
+  parameter({ offset, shape }: ArenaPlace): BoundTensor {
     return this.#parameters.at(offset, shape);
   }
 
-  gradient({ offset, shape }: ManifestParameter): BoundTensor {
+  gradient({ offset, shape }: ArenaPlace): BoundTensor {
     return this.#gradients.at(offset, shape);
+  }
+
+  average(name: AverageName, { offset, shape }: ArenaPlace): BoundTensor {
+    const arena = this.#averages.get(name);
+    if (arena === undefined) throw new Error(`DeviceArenas: expected ${name} to be kept, it is not`);
+    return arena.at(offset, shape);
   }
 
   /** Zeros for all gradients. Only where the device has the host's memory: elsewhere the graph clears them. */
@@ -75,39 +81,27 @@ export class DeviceArenas {
   }
 
   /**
-   * The parts of one optimizer run each. A kernel takes a whole group at once, standard operators so much that what
-   * they pass on stays in the cache; where there is no arena it is a tensor.
+   * Trained parameters, a part for each run. A kernel takes all of one group and learning rate at once, standard operators
+   * so much that what they pass on stays in the cache; where there is no arena it is a tensor.
    */
-  optimizerParts(hasKernel: boolean): OptimizerPart[] {
-    const part = (offset: number, end: number, decays: boolean): OptimizerPart => {
-      const shape = [end - offset];
-      return {
-        decays,
-        param: this.#parameters.at(offset, shape),
-        grad: this.#gradients.at(offset, shape),
-        expAvg: this.#expAvg.at(offset, shape),
-        expAvgSq: this.#expAvgSq.at(offset, shape),
-      };
-    };
+  parts(hasKernel: boolean): ArenaPart[] {
     const { device } = this.#runtime;
+    const { trained, manifest } = this.#state;
     if (!device.hasArena) {
-      return this.#state.trained.map(({ offset, shape, group }) =>
-        part(offset, offset + sizeOf(shape), group === 'decayed'),
-      );
+      return trained.map(({ offset, shape, ...spec }) => ({
+        decays: spec.group === 'decayed',
+        lrScale: lrScaleOf(spec),
+        offset,
+        shape: [sizeOf(shape)],
+      }));
     }
-    const { chunk, decayed, trained } = this.#state.manifest.arena;
-    const most = hasKernel ? trained : (device.optimizerElements ?? chunk);
-    const parts: OptimizerPart[] = [];
-    for (let start = 0, end = 0; start < trained; start = end) {
-      end = Math.min(start + most, start < decayed ? decayed : trained);
-      parts.push(part(start, end, start < decayed));
-    }
-    return parts;
+    const most = hasKernel ? manifest.arena.trained : (device.optimizerElements ?? manifest.arena.chunk);
+    return cutRuns(runsOf(trained, manifest.arena), most);
   }
 
-  /** Brings parameters and moments back into the host's arrays. */
+  /** Brings parameters and running averages back into the host's arrays. */
   download(): void {
-    for (const kind of [this.#parameters, this.#expAvg, this.#expAvgSq]) kind.download();
+    for (const kind of [this.#parameters, ...this.#averages.values()]) kind.download();
   }
 
   release(): void {
@@ -129,6 +123,38 @@ export class DeviceArenas {
     return new DeviceArena(this.#runtime, heap, pieces, keep);
   }
 }
+
+/** Trained parameters that lie together and learn alike, with the padding behind them. */
+function runsOf(trained: readonly ManifestParameter[], arena: ArenaLayout): ArenaPart[] {
+  const starts: { decays: boolean; lrScale: number; offset: number }[] = [];
+  for (const parameter of trained.toSorted((a, b) => a.offset - b.offset)) {
+    const { offset, group } = parameter;
+    const next = { decays: group === 'decayed', lrScale: lrScaleOf(parameter), offset };
+    const last = starts.at(-1);
+    if (last?.decays !== next.decays || last.lrScale !== next.lrScale) starts.push(next);
+  }
+  return starts.map((start, index) => {
+    const end = starts[index + 1]?.offset ?? arena.trained;
+    return { ...start, shape: [end - start.offset] };
+  });
+}
+
+function cutRuns(runs: readonly ArenaPart[], most: number): ArenaPart[] {
+  return runs.flatMap((run) => {
+    const [size] = run.shape;
+    return Array.from(
+      { length: Math.ceil(size / most) },
+      (_, i): ArenaPart => ({
+        ...run,
+        offset: run.offset + i * most,
+        shape: [Math.min(most, size - i * most)],
+      }),
+    );
+  });
+}
+
+/** Where a tensor is in every arena. */
+type ArenaPlace = Pick<ManifestParameter, 'offset' | 'shape'>;
 
 type Keep = <T extends BoundTensor>(tensor: T) => T;
 

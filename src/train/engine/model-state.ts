@@ -1,5 +1,6 @@
 import type { Manifest, ManifestParameter } from '../../artifact/manifest.js';
 import { initialize } from '../../model/initialize.js';
+import { type AverageName, averageNames } from '../../model/optim/optimizer.js';
 import { isTrained } from '../../model/parameters.js';
 import { prefault } from '../../runtime/prefault.js';
 import { alignedFloat32Array } from '../../runtime/tensor.js';
@@ -10,23 +11,34 @@ export class ModelState {
   readonly manifest: Manifest;
   /** float32 [arena.total] */
   readonly parameters: Float32Array;
-  /** AdamW's running means of the gradient and of its square; float32 [arena.trained] */
-  readonly expAvg: Float32Array;
-  readonly expAvgSq: Float32Array;
+  /** Running averages of the gradient, and of the parameters where one is kept; each float32 [arena.trained] */
+  readonly averages: ReadonlyMap<AverageName, Float32Array>;
 
   constructor(manifest: Manifest) {
     const { total, trained } = manifest.arena;
     this.manifest = manifest;
     this.parameters = alignedFloat32Array(total);
-    this.expAvg = alignedFloat32Array(trained);
-    this.expAvgSq = alignedFloat32Array(trained);
+    const names = averageNames(manifest.optimizer, manifest.emaDecay);
+    this.averages = new Map(names.map((name) => [name, alignedFloat32Array(trained)]));
+  }
+
+  average(name: AverageName): Float32Array {
+    const average = this.averages.get(name);
+    if (average === undefined) throw new Error(`ModelState: expected ${name} to be kept, it is not`);
+    return average;
   }
 
   /** Fresh weights, a pure function of the seed. */
   initialize(seed: number): void {
-    prefault(this.expAvg, this.expAvgSq);
+    prefault(...this.averages.values());
     for (const [index, parameter] of this.manifest.parameters.entries())
       initialize(sliceOf(this.parameters, parameter), parameter, seed, index);
+    this.startEma();
+  }
+
+  /** The moving average of parameters, where one is kept, starts as they are: call it where a run starts from others. */
+  startEma(): void {
+    this.averages.get('ema')?.set(this.parameters.subarray(0, this.manifest.arena.trained));
   }
 
   /** Whether every parameter is a finite number. */

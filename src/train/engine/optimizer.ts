@@ -1,77 +1,89 @@
-import { type AdamWScalars, adamWScalarNames, adamWScalars } from '../../model/optim/adamw.js';
+import { gradientName } from '../../compiler/training-names.js';
+import {
+  type AdamWOptions,
+  type AdamWScalars,
+  adamWScalarNames,
+  adamWScalars,
+} from '../../model/optim/adamw.js';
+import { larsScalarNames, momentumName, updatedName } from '../../model/optim/lars.js';
+import type { OptimizerStep } from '../../model/optim/optimizer.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { Binding, Session } from '../../runtime/session.js';
 import type { BoundTensor } from '../../runtime/tensor.js';
 import type { DeviceArenas } from './device-arenas.js';
 import type { ModelState } from './model-state.js';
+import { StepScalars } from './step-scalars.js';
 
-const scalarKeys = Object.keys(adamWScalarNames) as (keyof AdamWScalars)[];
-
-/** AdamW over the arenas, part by part; outputs are written over inputs. */
+/** The optimizer's graph over the arenas, run by run; outputs are written over inputs. */
 export class Optimizer {
-  readonly #runtime: Runtime;
-  readonly #options: ModelState['manifest']['optimizer'];
   readonly #session: Session;
-  readonly #tensors: BoundTensor[] = [];
-  readonly #decayScalars = new Float32Array(scalarKeys.length);
-  readonly #plainScalars = new Float32Array(scalarKeys.length);
-  readonly #parts: Binding[];
-  readonly #sendScalars: (() => Promise<void>)[] = [];
+  readonly #scalars: StepScalars;
+  readonly #bindings: readonly Binding[];
 
-  constructor(runtime: Runtime, model: Uint8Array, { manifest }: ModelState, arenas: DeviceArenas) {
-    this.#runtime = runtime;
-    this.#options = manifest.optimizer;
+  constructor(runtime: Runtime, model: Uint8Array, state: ModelState, arenas: DeviceArenas) {
     this.#session = runtime.createSession(model);
-    const [decay, plain] = [this.#scalars(this.#decayScalars), this.#scalars(this.#plainScalars)];
-    const parts = arenas.optimizerParts(manifest.kernelPrecision !== undefined);
-    this.#parts = parts.map(({ decays, param, grad, expAvg, expAvgSq }) =>
-      this.#session.bind(
-        { param, grad, exp_avg: expAvg, exp_avg_sq: expAvgSq, ...(decays ? decay : plain) },
-        { param_out: param, exp_avg_out: expAvg, exp_avg_sq_out: expAvgSq },
-      ),
-    );
+    this.#scalars = new StepScalars(runtime);
+    const { optimizer, kernelPrecision } = state.manifest;
+    this.#bindings =
+      optimizer.kind === 'lars'
+        ? [bindLars(this.#session, state, arenas, this.#scalars)]
+        : bindAdamW(this.#session, optimizer, kernelPrecision !== undefined, arenas, this.#scalars);
   }
 
-  /**
-   * One step with the gradients at hand.
-   *
-   * @param step counts from 1
-   * @param gradientScale what the gradients are to be multiplied by
-   */
-  async update(
-    step: number,
-    learningRate: number,
-    weightDecay: number,
-    gradientScale: number,
-  ): Promise<void> {
-    const values = (decay: number): number[] => {
-      const scalars = adamWScalars(step, learningRate, decay, gradientScale, this.#options);
-      return scalarKeys.map((key) => scalars[key]);
-    };
-    this.#decayScalars.set(values(weightDecay));
-    this.#plainScalars.set(values(0));
-    for (const send of this.#sendScalars) await send();
-    for (const part of this.#parts) await part.run();
+  /** One step with the gradients at hand. */
+  async update(step: OptimizerStep): Promise<void> {
+    await this.#scalars.set(step);
+    for (const binding of this.#bindings) await binding.run();
   }
 
   release(): void {
     this.#session.release();
-    for (const tensor of this.#tensors) tensor.release();
+    this.#scalars.release();
   }
+}
 
-  #scalars(values: Float32Array): Record<string, BoundTensor> {
-    return Object.fromEntries(scalarKeys.map((key, i) => [adamWScalarNames[key], this.#scalar(values, i)]));
-  }
+function bindAdamW(
+  session: Session,
+  options: AdamWOptions,
+  hasKernel: boolean,
+  arenas: DeviceArenas,
+  scalars: StepScalars,
+): Binding[] {
+  /** Of parameters of a learning rate: what is the same for two of them is one tensor. */
+  const scalar = (name: keyof AdamWScalars, lrScale: number, decays: boolean): BoundTensor => {
+    const key = `${name} ${name === 'stepSize' || decays ? lrScale : ''}`;
+    return scalars.tensor(key, ({ step, learningRate, weightDecay, gradientScale }) => {
+      const lr = learningRate * lrScale;
+      return adamWScalars(step, lr, decays ? weightDecay : 0, gradientScale, options)[name];
+    });
+  };
+  return arenas.parts(hasKernel).map((part) => {
+    const [param, grad] = [arenas.parameter(part), arenas.gradient(part)];
+    const [m, v] = [arenas.average('exp_avg', part), arenas.average('exp_avg_sq', part)];
+    const numbers = Object.entries(adamWScalarNames).map(([key, name]) => {
+      const isDecay = key === 'decay';
+      return [name, scalar(key as keyof AdamWScalars, part.lrScale, isDecay && part.decays)] as const;
+    });
+    return session.bind(
+      { param, grad, exp_avg: m, exp_avg_sq: v, ...Object.fromEntries(numbers) },
+      { param_out: param, exp_avg_out: m, exp_avg_sq_out: v },
+    );
+  });
+}
 
-  /** One of the numbers. All parts read the same tensor, so it crosses to the device once a step. */
-  #scalar(values: Float32Array, index: number): BoundTensor {
-    const host = this.#runtime.tensor(values.subarray(index, index + 1), []);
-    this.#tensors.push(host);
-    const { heap } = this.#runtime;
-    if (heap === undefined) return host;
-    const there = heap.allocate([]);
-    this.#tensors.push(there);
-    this.#sendScalars.push(heap.upload(host, there));
-    return there;
+/** All parameters in one run. */
+function bindLars(session: Session, state: ModelState, arenas: DeviceArenas, scalars: StepScalars): Binding {
+  const inputs: Record<string, BoundTensor> = {};
+  const outputs: Record<string, BoundTensor> = {};
+  for (const [key, name] of Object.entries(larsScalarNames)) {
+    const number = key as keyof typeof larsScalarNames;
+    inputs[name] = scalars.tensor(key, (step) => step[number]);
   }
+  for (const parameter of state.trained) {
+    const momentum = momentumName(parameter.name);
+    inputs[gradientName(parameter.name)] = arenas.gradient(parameter);
+    inputs[parameter.name] = outputs[updatedName(parameter.name)] = arenas.parameter(parameter);
+    inputs[momentum] = outputs[updatedName(momentum)] = arenas.average('momentum_buffer', parameter);
+  }
+  return session.bind(inputs, outputs);
 }

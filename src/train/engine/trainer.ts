@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  emaModelFile,
   gradientNormModelFile,
   gradientsDoneName,
   type ManifestParameter,
@@ -13,12 +14,15 @@ import {
   gradientName,
   lossScaleName,
 } from '../../compiler/training-names.js';
+import { isTrained } from '../../model/parameters.js';
 import { alone, type Communicator } from '../../runtime/comm/communicator.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { Binding, Session } from '../../runtime/session.js';
 import type { BoundTensor } from '../../runtime/tensor.js';
 import { BatchTensors, type HostBatch } from './batch-tensors.js';
+import { Buffers } from './buffers.js';
 import { DeviceArenas } from './device-arenas.js';
+import { Ema } from './ema.js';
 import { GradientNorm } from './gradient-norm.js';
 import type { ModelState } from './model-state.js';
 import { Optimizer } from './optimizer.js';
@@ -60,6 +64,8 @@ export class Trainer {
   readonly #scalars: readonly string[];
   readonly #optimizer: Optimizer;
   readonly #gradientNorm: GradientNorm;
+  readonly #buffers: Buffers;
+  readonly #ema: Ema | undefined;
   #norm = Number.NaN;
   #isUpdating = false;
 
@@ -73,9 +79,16 @@ export class Trainer {
     this.#scalars = [lossScaleName, firstMicroBatchName].filter((name) =>
       this.#training.inputNames.includes(name),
     );
+    if (communicator.size > 1 && state.manifest.buffers !== undefined)
+      throw new Error(
+        'Trainer: expected one rank where batches change buffers: ranks would not agree on them',
+      );
+    this.#buffers = new Buffers(runtime, state, this.#arenas);
     this.#slots = Array.from({ length: this.canStage ? 2 : 1 }, () => this.#createSlot());
     this.#optimizer = new Optimizer(runtime, model(optimizerModelFile), state, this.#arenas);
     this.#gradientNorm = new GradientNorm(runtime, model(gradientNormModelFile), state, this.#arenas);
+    if (state.manifest.emaDecay !== undefined)
+      this.#ema = new Ema(runtime, model(emaModelFile), this.#arenas);
   }
 
   /** Whether `stage` may be called while a micro-batch is computed. */
@@ -104,7 +117,9 @@ export class Trainer {
     this.#firstMicroBatch[0] = Number(index === 0);
     if (index === 0 && this.#state.manifest.accumulate) this.#arenas.clearGradients();
     slot.binding.send(...this.#scalars);
+    if (index === 0) await this.#buffers.start();
     await slot.binding.run();
+    await this.#buffers.advance();
     return this.#loss[0]!;
   }
 
@@ -122,18 +137,21 @@ export class Trainer {
     return { loss: mean[0]!, gradientNorm: this.#norm };
   }
 
-  /** AdamW with the gradients that `reduce` left; `step` counts from 1. */
+  /** The optimizer with the gradients that `reduce` left; `step` counts from 1. */
   async update(step: number, { learningRate, weightDecay, clipGrad }: OptimizerSettings): Promise<void> {
     if (Number.isNaN(this.#norm))
       throw new Error('Trainer: expected reduce() and a finite norm before update()');
     // torch.nn.utils.clip_grad_norm_: min(1, limit / (norm + 1e-6))
     const clip = clipGrad === undefined ? 1 : Math.min(1, clipGrad / (this.#norm + 1e-6));
     this.#isUpdating = true;
-    await this.#optimizer.update(step, learningRate, weightDecay, clip / this.lossScale);
+    const gradientScale = clip / this.lossScale;
+    await this.#optimizer.update({ step, learningRate, weightDecay, gradientScale });
+    await this.#buffers.keep();
+    await this.#ema?.update();
     this.#isUpdating = false;
   }
 
-  /** Whether weights and moments are all of one step: an `update` that failed may have left parts of two. */
+  /** Whether weights and averages are all of one step: an `update` that failed may have left parts of two. */
   get isWhole(): boolean {
     return !this.#isUpdating;
   }
@@ -143,13 +161,20 @@ export class Trainer {
     return this.#arenas.parameter(parameter);
   }
 
-  /** Brings parameters and moments back into the model's state, to be saved. */
+  /** The moving average of a parameter, where one is kept; the parameter itself where it is not trained. */
+  emaParameter(parameter: ManifestParameter): BoundTensor {
+    return isTrained(parameter) ? this.#arenas.average('ema', parameter) : this.parameter(parameter);
+  }
+
+  /** Brings parameters and running averages back into the model's state, to be saved. */
   download(): void {
     this.#arenas.download();
   }
 
   release(): void {
-    for (const session of [this.#training, this.#optimizer, this.#gradientNorm]) session.release();
+    for (const session of [this.#training, this.#optimizer, this.#gradientNorm, this.#ema])
+      session?.release();
+    this.#buffers.release();
     for (const { batch } of this.#slots) batch.release();
     for (const tensor of this.#tensors) tensor.release();
     this.#arenas.release();
@@ -175,6 +200,8 @@ export class Trainer {
       [gradientsDoneName]: this.#tensor(new Float32Array(1)),
     };
     for (const parameter of manifest.parameters) inputs[parameter.name] = this.#arenas.parameter(parameter);
+    Object.assign(inputs, this.#buffers.inputs);
+    Object.assign(outputs, this.#buffers.outputs);
     for (const parameter of trained) {
       const gradient = this.#arenas.gradient(parameter);
       outputs[gradientName(parameter.name)] = gradient;

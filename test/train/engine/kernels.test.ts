@@ -50,7 +50,7 @@ describe.skipIf(skipped)('training on the kernels', () => {
     } finally {
       trainer.release();
     }
-    return { losses, parameters: state.parameters, moments: state.expAvgSq };
+    return { losses, parameters: state.parameters, moments: state.average('exp_avg_sq') };
   }
 
   test.each([1, 2])('float32 is what standard operators give, %s micro-batches', async (microBatches) => {
