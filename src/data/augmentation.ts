@@ -1,4 +1,7 @@
-import type { CropOptions } from './augment.js';
+import type { CropOptions } from './augment/crop.js';
+import type { MixOptions } from './augment/mix.js';
+
+export type { MixOptions } from './augment/mix.js';
 
 /** What the loader does to images of training, and how it cuts those of validation out. Plain data: workers get it. */
 export interface Augmentation {
@@ -15,12 +18,9 @@ export interface Augmentation {
   readonly evaluationCrop: number;
 }
 
-/** Mixup (Zhang et al., 2018) and CutMix (Yun et al., 2019) of a whole batch, as timm draws them. */
-export interface MixOptions {
-  /** α of the Beta distributions; 0 for none. */
-  readonly mixup: number;
-  readonly cutmix: number;
-  /** That a batch is mixed at all, and that it is cut where both are possible. */
-  readonly probability: number;
-  readonly switchProbability: number;
-}
+/** Of the published pretraining recipe. */
+export const pretrainAugmentation: Augmentation = {
+  crop: { scale: [0.2, 1], ratio: [3 / 4, 4 / 3] },
+  flipProbability: 0.5,
+  evaluationCrop: 1,
+};

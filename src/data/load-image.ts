@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { messageOf, UserError } from '../util/errors.js';
-import { centerCropBox, squash } from './augment.js';
+import { centerCropBox, squash } from './augment/crop.js';
 import { ImageDecoder } from './decode/decode.js';
 import { exifRotationDefault } from './decode/orientation.js';
 import { isUnreadable, type PictureNote } from './decode/pixels.js';

@@ -1,7 +1,7 @@
 import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
-import type { Augmentation } from './augmentation.js';
+import { type Augmentation, pretrainAugmentation } from './augmentation.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
 import { exifRotationDefault } from './decode/orientation.js';
 import { type ImageNote, rowLength, type SharedArray, type SkippedImage } from './row-filler.js';
@@ -106,11 +106,9 @@ function openRing(
 ): BatchRing {
   const { source, inputs, seed, numWorkers } = options;
   const { prefetch = defaultPrefetch, maxSkippedShare = defaultMaxSkippedShare } = options;
-  const { exifRotation = exifRotationDefault } = options;
-  return new BatchRing(
-    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare, exifRotation },
-    nextRequest,
-  );
+  const { exifRotation = exifRotationDefault, augmentation = pretrainAugmentation } = options;
+  const setup = { source: source.share(), mode, augmentation, inputs, seed, maxSkippedShare, exifRotation };
+  return new BatchRing({ ...setup, numWorkers, prefetch }, nextRequest);
 }
 
 /** B, the first axis of every input. */
@@ -119,8 +117,8 @@ function batchSizeOf({ inputs }: ValidationLoaderOptions): number {
 }
 
 /**
- * Batches for pretraining, without end: random resized crops, flips and mask permutations of a source, shuffled
- * anew each epoch. What a batch holds is a function of the seed, its epoch and its index alone: not of workers,
+ * Batches for training, without end: random resized crops and flips of a source and what else its augmentation says,
+ * with mask permutations where they are asked for, shuffled anew each epoch. What a batch holds is a function of the seed, its epoch and its index alone: not of workers,
  * of timing or of where the run started. The images left over at the end of an epoch's order are dropped.
  */
 export class TrainLoader {

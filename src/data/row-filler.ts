@@ -3,7 +3,13 @@ import { messageOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { sizeOf } from '../util/shape.js';
 import type { NumberType, TypedArrays } from '../util/typed-arrays.js';
-import { centerCropBox, randomFlip, randomResizedCrop } from './augment.js';
+import { centerCropBox, randomFlip, randomResizedCrop } from './augment/crop.js';
+import { drawDropPath } from './augment/drop-path.js';
+import { drawErasedBox, erase } from './augment/erasing.js';
+import { drawMix, writeMix } from './augment/mix.js';
+import { type Policy, parsePolicy } from './augment/policy.js';
+import { applyOperation, drawOperations } from './augment/rand-augment.js';
+import type { Augmentation } from './augmentation.js';
 import { ImageDecoder } from './decode/decode.js';
 import { isUnreadable, type PictureNote, type Region, type Size } from './decode/pixels.js';
 import { fixedMaskEpoch, randomPermutation } from './masking.js';
@@ -30,8 +36,9 @@ export type SharedArray = TypedArrays<SharedArrayBuffer>[NumberType];
 /** What stays the same for a whole run; sent to each worker once. */
 export interface FillSetup {
   source: SharedSource;
-  /** 'train' crops and flips at random and replaces bad files; 'validate' cuts the middle out and does not. */
+  /** 'train' augments at random and replaces bad files; 'validate' cuts the middle out and does not. */
   mode: 'train' | 'validate';
+  augmentation: Augmentation;
   seed: number;
   /** Whether images are turned upright as their EXIF data says. */
   exifRotation: boolean;
@@ -64,11 +71,21 @@ export class RowFiller {
   readonly #clock = new StageClock();
   readonly #file = new FileBuffer();
   readonly #notedKinds = new Set<string>();
+  readonly #policy: Policy | undefined;
+  /** Where RandAugment changes a picture: memory that no other thread sees is faster, and it needs two. */
+  readonly #picture: Uint8Array;
+  readonly #scratch: Uint8Array;
   #notes: ImageNote[] = [];
 
   constructor(setup: FillSetup) {
+    const { augmentation, inputs } = setup;
     this.#setup = setup;
     this.#source = openSource(setup.source);
+    const { height, width } = pixelsOf(inputs);
+    if (augmentation.randAugment !== undefined) this.#policy = parsePolicy(augmentation.randAugment);
+    this.#picture = new Uint8Array(this.#policy ? height * width * 3 : 0);
+    this.#scratch = new Uint8Array(this.#picture.length);
+    checkDropPath(augmentation, inputs);
   }
 
   close(): void {
@@ -96,7 +113,7 @@ export class RowFiller {
   }
 
   /**
-   * Fills one row with its image and its permutation, both functions of (seed, epoch, position) alone. Returns
+   * Fills one row with its image and its random numbers, functions of (seed, epoch, position) alone. Returns
    * the image of this very position if it could not be read; its replacements are reported by their own rows.
    */
   async fill(job: FillJob, row: number): Promise<SkippedImage | undefined> {
@@ -105,6 +122,7 @@ export class RowFiller {
     const position = job.firstPosition + row;
     for (const ids of this.#rowsOf('permutation', job, row))
       randomPermutation(ids as BigInt64Array, seed, mode === 'train' ? job.epoch : fixedMaskEpoch, position);
+    if (mode === 'train') this.#drawMixes(job, row);
 
     const count = this.#source.length;
     const tries = mode === 'train' ? Math.min(count, longestRun(maxSkippedShare)) : 1;
@@ -153,13 +171,13 @@ export class RowFiller {
     row: number,
     position: number,
   ): Promise<readonly PictureNote[] | undefined> {
-    const { mode, seed, inputs, exifRotation } = this.#setup;
+    const { mode, seed, inputs, augmentation, exifRotation } = this.#setup;
     const [out] = this.#rowsOf('pixels', job, row) as [Uint8Array];
     const target = pixelsOf(inputs);
     const { height, width } = target;
     const picture = await this.#decoder.header(bytes, exifRotation);
     if (mode === 'validate') {
-      const box = centerCropBox(picture, target);
+      const box = centerCropBox(picture, target, augmentation.evaluationCrop);
       const margin = bicubicMargin(box, target);
       const pixels = await this.#decoder.decodeRegion(bytes, box, target, margin, picture);
       this.#clock.charge('decode');
@@ -168,13 +186,51 @@ export class RowFiller {
       return pixels.notes;
     }
     const random = new RandomStream(seed, 'augment', job.epoch, position);
-    const crop = randomResizedCrop(random, picture);
-    const flip = randomFlip(random);
+    const crop = randomResizedCrop(random, picture, augmentation.crop);
+    const flip = randomFlip(random, augmentation.flipProbability);
     const pixels = await this.#decoder.decodeRegion(bytes, crop, target, 0, picture);
     this.#clock.charge('decode');
     this.#resampler.resample(pixels, pixels.box, out, height, width, { flip, clipToBox: true });
     this.#clock.charge('resample');
+    this.#augment(out, job, row, target);
     return pixels.notes;
+  }
+
+  /** What follows crop and flip. */
+  #augment(out: Uint8Array, job: FillJob, row: number, target: Size): void {
+    const { seed, augmentation } = this.#setup;
+    const position = job.firstPosition + row;
+    if (this.#policy) {
+      const random = new RandomStream(seed, 'rand-augment', job.epoch, position);
+      const operations = drawOperations(random, this.#policy);
+      if (operations.length > 0) {
+        const picture = { ...target, data: this.#picture, scratch: this.#scratch };
+        picture.data.set(out);
+        for (const operation of operations) applyOperation(picture, operation);
+        out.set(picture.data);
+      }
+    }
+    for (const added of this.#rowsOf('erasing', job, row)) {
+      const random = new RandomStream(seed, 'erasing', job.epoch, position);
+      const box = drawErasedBox(random, target, augmentation.erasing ?? 0);
+      erase(random, out, added as Float32Array, target.width, box);
+    }
+  }
+
+  /** What has nothing to do with the image: how its batch is mixed, the same in each row, and which residuals are dropped. */
+  #drawMixes(job: FillJob, row: number): void {
+    const { seed, augmentation, inputs } = this.#setup;
+    const { mix, dropPath } = augmentation;
+    const target = pixelsOf(inputs);
+    for (const out of this.#rowsOf('mix', job, row)) {
+      const random = new RandomStream(seed, 'mix', job.epoch, job.firstPosition / job.rows);
+      writeMix(out as Float32Array, target, mix && drawMix(random, target, mix));
+    }
+    for (const out of this.#rowsOf('drop-path', job, row)) {
+      const random = new RandomStream(seed, 'drop-path', job.epoch, job.firstPosition + row);
+      if (dropPath) drawDropPath(random, dropPath, out as Float32Array);
+      else (out as Float32Array).fill(1);
+    }
   }
 
   /** The part of a row in each input of that content. */
@@ -197,6 +253,15 @@ export function rowLength({ shape }: BatchInput): number {
 export function pixelsOf(inputs: readonly BatchInput[]): Size {
   const [, height = 0, width = 0] = inputs.find(({ content }) => content === 'pixels')?.shape ?? [];
   return { height, width };
+}
+
+function checkDropPath({ dropPath }: Augmentation, inputs: readonly BatchInput[]): void {
+  for (const input of inputs) {
+    if (input.content !== 'drop-path' || !dropPath || rowLength(input) === 2 * dropPath.length) continue;
+    throw new Error(
+      `loader: expected drop-path probabilities of ${rowLength(input) / 2} blocks, got ${dropPath.length}`,
+    );
+  }
 }
 
 /** @param place −1, of an image without a class, leaves zeros alone */

@@ -6,7 +6,17 @@
 import { loadPhilox, type PhiloxModule, philoxBatch } from './philox-wasm.js';
 
 /** What a stream is for. Numbers are part of the format of a run: append, never renumber. */
-export const purposes = { init: 0, order: 1, augment: 2, mask: 3, sample: 4 } as const;
+export const purposes = {
+  init: 0,
+  order: 1,
+  augment: 2,
+  mask: 3,
+  sample: 4,
+  'rand-augment': 5,
+  erasing: 6,
+  mix: 7,
+  'drop-path': 8,
+} as const;
 export type Purpose = keyof typeof purposes;
 
 const M0 = 0xd2511f53;
@@ -131,6 +141,19 @@ export class RandomStream {
   normal(): number {
     const radius = Math.sqrt(-2 * Math.log1p(-this.float()));
     return radius * Math.cos(2 * Math.PI * this.float());
+  }
+
+  /** Fills `target` with standard normal numbers, by both of the pairs of Box and Muller: others than `normal` gives. */
+  fillNormal(target: Float32Array): void {
+    this.fillUniform(target, 0, 1);
+    for (let i = 1; i < target.length; i += 2) {
+      // float32 has 0 and 1 as well: the radius is at most √(66 ln 2) = 6.8
+      const radius = Math.sqrt(-2 * Math.log(Math.max(target[i - 1]!, 2 ** -33)));
+      const angle = 2 * Math.PI * target[i]!;
+      target[i - 1] = radius * Math.cos(angle);
+      target[i] = radius * Math.sin(angle);
+    }
+    if (target.length % 2 === 1) target[target.length - 1] = this.normal();
   }
 
   /** A uniform permutation of 0 … n−1 (Fisher–Yates). */

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from shared import ROOT, ks_distance, ks_limit, ours
 from table import Table
-from torchvision.transforms import InterpolationMode, RandomResizedCrop
+from torchvision.transforms import CenterCrop, InterpolationMode, RandomResizedCrop, Resize
 from torchvision.transforms.functional import hflip, resized_crop
 
 SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)  # of the published recipe
@@ -22,6 +22,10 @@ PHOTOGRAPH_COUNT, PHOTOGRAPH_SIDE = 100, 96
 
 PIXELS = "bicubic pixels, PNG"
 SCALED = "pixels, JPEG scaled while decoded"
+MIDDLE = "middle for evaluation, 224 of 256"
+# torchvision rounds the longer side of the resized picture and the place of the middle; of these they are whole
+EVALUATED = [(224, 224), (450, 300), (256, 512), (600, 300), (96, 96), (75, 50), (1024, 1280)]
+ONE_DRAW = {"scale": [0.08, 1], "ratio": [3 / 4, 4 / 3], "tries": 1}  # of the published linear probe
 
 
 def size_label(size):
@@ -34,6 +38,25 @@ def crop(width, height):
     return left, top, crop_width, crop_height
 
 
+def one_draw(width, height, rng):
+    """Without tries: what does not fit is clipped."""
+    area = width * height * rng.uniform(*ONE_DRAW["scale"], DRAWS)
+    aspect = np.exp(rng.uniform(*np.log(ONE_DRAW["ratio"]), DRAWS))
+    crop_width = np.minimum(np.rint(np.sqrt(area * aspect)), width)
+    crop_height = np.minimum(np.rint(np.sqrt(area / aspect)), height)
+    left, top = rng.integers(0, width - crop_width + 1), rng.integers(0, height - crop_height + 1)
+    return np.stack([left, top, crop_width, crop_height], axis=-1)
+
+
+def middles(files):
+    """uint8 [files, 224, 224, 3]: the middle 224 of 256 pixels of the shorter side."""
+    results = []
+    for file in files:
+        with Image.open(file) as image:
+            results.append(np.asarray(CenterCrop(224)(Resize(256, InterpolationMode.BICUBIC)(image.convert("RGB")))))
+    return np.stack(results)
+
+
 def measures(crops, width, height):
     left, top, crop_width, crop_height = np.asarray(crops, np.float64).T
     return {
@@ -44,16 +67,16 @@ def measures(crops, width, height):
     }
 
 
-def draw_pictures(folder, rng):
-    """PNG files of several sizes: edges, waves and noise."""
+def draw_pictures(folder, name, sizes, rng):
+    """PNG files of several sizes (width, height): edges, waves and noise."""
     files = []
-    for index, (width, height) in enumerate([(640, 480), (300, 400), (224, 224), (97, 131), (1200, 900)]):
+    for index, (width, height) in enumerate(sizes):
         y, x = np.mgrid[0:height, 0:width]
         waves = 90 * np.sin(x / rng.uniform(2, 40)) * np.cos(y / rng.uniform(2, 40))
         disc = (x - width / 2) ** 2 + (y - height / 2) ** 2 < (min(width, height) / 3) ** 2
         channels = [128 + waves, 255 * disc, 255 * x / width]
         image = np.stack(channels, axis=-1) + rng.normal(0, 12, (height, width, 3))
-        files.append(folder / f"picture-{index}.png")
+        files.append(folder / f"{name}-{index}.png")
         Image.fromarray(np.clip(np.rint(image), 0, 255).astype(np.uint8)).save(files[-1])
     return files
 
@@ -114,10 +137,12 @@ def main(rows, folder):
     table = Table("augmentation", rows)
     limit = ks_limit(DRAWS, DRAWS)
     for size in SIZES:
-        table.plan(size_label(size), dict.fromkeys(["area", "aspect", "place across", "place down"], limit))
+        for label in (size_label(size), f"{size_label(size)}, one try"):
+            table.plan(label, dict.fromkeys(["area", "aspect", "place across", "place down"], limit))
     flip_limit = STANDARD_ERRORS * math.sqrt(0.25 / (DRAWS * len(SIZES)))
     table.plan("flips", {"rate − ½": flip_limit})
     table.plan(PIXELS, {"share off by more than 1 level": 0.01})
+    table.plan(MIDDLE, {"share off by more than 1 level": 0.01})
     photos, reason = photographs()
     if reason:
         table.skip(SCALED, "mean difference in levels", reason)
@@ -125,9 +150,12 @@ def main(rows, folder):
         table.plan(SCALED, {"mean difference in levels": 2, "worst, from Pillow's draft": 1})
 
     with table.measuring("all"):
-        pictures = boxes(draw_pictures(folder, np.random.default_rng(6)), 8)
+        sizes = [(640, 480), (300, 400), (224, 224), (97, 131), (1200, 900)]
+        pictures = boxes(draw_pictures(folder, "picture", sizes, np.random.default_rng(6)), 8)
+        evaluated = draw_pictures(folder, "evaluated", EVALUATED, np.random.default_rng(7))
         ours("augmentation.mjs", folder, {
-            "sizes": SIZES, "draws": DRAWS, "output": str(folder / "augmentation.safetensors"),
+            "sizes": SIZES, "draws": DRAWS, "output": str(folder / "augmentation.safetensors"), "oneDraw": ONE_DRAW,
+            "evaluation": {"files": list(map(str, evaluated)), "side": 224, "share": 0.875},
             "pixels": [{"items": pictures, "side": 112}, {"items": photos, "side": PHOTOGRAPH_SIDE}],
         })
         got = load_file(folder / "augmentation.safetensors")
@@ -136,8 +164,17 @@ def main(rows, folder):
             wanted = measures([crop(width, height) for _ in range(DRAWS)], width, height)
             for what, values in measures(got[f"crops.{index}"], width, height).items():
                 table.report(size_label((width, height)), what, ks_distance(values, wanted[what]))
+            wanted = measures(one_draw(width, height, np.random.default_rng(index)), width, height)
+            for what, values in measures(got[f"crops.one.{index}"], width, height).items():
+                table.report(f"{size_label((width, height))}, one try", what, ks_distance(values, wanted[what]))
         flips = np.concatenate([got[f"flips.{index}"] for index in range(len(SIZES))])
         table.report("flips", "rate − ½", abs(flips.mean() - 0.5), f"rate {flips.mean():.4f}")
+
+        differences = np.abs(got["evaluation"].astype(int) - middles(evaluated))
+        table.report(
+            MIDDLE, "share off by more than 1 level", (differences > 1).mean(),
+            f"largest {differences.max()} levels, equal {100 * (differences == 0).mean():.2f}%",
+        )
 
         differences = np.abs(got["pixels.0"].astype(int) - theirs(pictures, 112))
         assert (got["scale.0"] == 1).all()

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { centerCropBox, randomFlip, randomResizedCrop, squash } from '../../src/data/augment.js';
-import { fixedMaskEpoch, randomPermutation } from '../../src/data/masking.js';
-import { RandomStream } from '../../src/util/random.js';
-import { goldens } from './support.js';
+import { centerCropBox, randomFlip, randomResizedCrop, squash } from '../../../src/data/augment/crop.js';
+import { pretrainAugmentation } from '../../../src/data/augmentation.js';
+import { fixedMaskEpoch, randomPermutation } from '../../../src/data/masking.js';
+import { RandomStream } from '../../../src/util/random.js';
+import { goldens } from '../support.js';
 
+const { crop: pretrainCrop } = pretrainAugmentation;
 const draws = 20_000;
 
 describe('randomResizedCrop has the distribution of torchvision', () => {
@@ -16,7 +18,7 @@ describe('randomResizedCrop has the distribution of torchvision', () => {
       top: [] as number[],
     };
     for (let i = 0; i < draws; i++) {
-      const crop = randomResizedCrop(new RandomStream(11, 'augment', 3, i), { width, height });
+      const crop = randomResizedCrop(new RandomStream(11, 'augment', 3, i), { width, height }, pretrainCrop);
       expect(crop.left >= 0 && crop.top >= 0 && crop.width > 0 && crop.height > 0).toBe(true);
       expect(crop.left + crop.width <= width && crop.top + crop.height <= height).toBe(true);
       values.area.push((crop.width * crop.height) / (width * height));
@@ -44,7 +46,7 @@ describe('randomResizedCrop has the distribution of torchvision', () => {
 
   test('falls back to the largest central crop of an allowed aspect', () => {
     const crop = (width: number, height: number) =>
-      randomResizedCrop(new RandomStream(0, 'augment'), { width, height });
+      randomResizedCrop(new RandomStream(0, 'augment'), { width, height }, pretrainCrop);
     expect(crop(1000, 10)).toEqual({ left: 493, top: 0, width: 13, height: 10 });
     expect(crop(9, 1000)).toEqual({ left: 0, top: 494, width: 9, height: 12 });
     expect(crop(1, 1)).toEqual({ left: 0, top: 0, width: 1, height: 1 });
@@ -53,7 +55,7 @@ describe('randomResizedCrop has the distribution of torchvision', () => {
 
 test('half of the pictures are flipped', () => {
   let flips = 0;
-  for (let i = 0; i < 10_000; i++) if (randomFlip(new RandomStream(5, 'augment', 0, i))) flips++;
+  for (let i = 0; i < 10_000; i++) if (randomFlip(new RandomStream(5, 'augment', 0, i), 0.5)) flips++;
   expect(Math.abs(flips - 5000)).toBeLessThan(225); // 4.5 standard deviations
 });
 
