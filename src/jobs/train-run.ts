@@ -6,6 +6,7 @@ import { alone } from '../runtime/comm/communicator.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
+import { keptBest } from '../train/kept-best.js';
 import { validatedEpochs } from '../train/log-file.js';
 import { train } from '../train/loop.js';
 import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
@@ -41,6 +42,8 @@ export interface TrainJob<O extends TrainOptions> {
   openImages(note: (line: string) => void): Promise<RunImages>;
   /** Parameters that a new run does not start afresh, if there are some. */
   initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
+  /** The metric of validation by which the best checkpoint is kept beside the newest, if it is. */
+  readonly bestMetric?: string | undefined;
   /** Lines for a person, before the first step. */
   summary(plan: Plan, images: RunImages): readonly string[];
 }
@@ -102,7 +105,11 @@ async function trainInDirectory<O extends TrainOptions>(
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const validated = resumeFrom === undefined ? 0 : await validatedEpochs(paths.log, position.step);
   const data = { ...images, augmentation: job.augmentation, validatedEpochs: validated };
-  const run = { options, plan, ...engine, ...data, resumeFrom, state, position };
+  const best =
+    job.bestMetric === undefined
+      ? undefined
+      : await keptBest(options.outputDir, job.bestMetric, position.step);
+  const run = { options, plan, ...engine, ...data, best, resumeFrom, state, position };
   return train(run, tellAll(observers), shouldStop);
 }
 

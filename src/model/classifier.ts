@@ -26,7 +26,7 @@ import { imageSize, layerNormEps, type ModelConfig, patchCount } from './config.
 import { layerNorm, linear, type Parameters, type TokenRange } from './layers.js';
 import { mixPixels, mixTargets } from './mix.js';
 import type { Batch, BatchInput, OnBlock, OnBuffer, Task } from './task.js';
-import { normalize, patchTokens, patchify, transformerBlocks } from './vit.js';
+import { normalize, patchify, patchTokens, transformerBlocks } from './vit.js';
 
 interface ClassifierChoices {
   /** The names of the classes, in the order of the head's rows. */
