@@ -20,6 +20,7 @@ const commands: readonly [usage: string, description: string, load: () => Promis
     'Show what a checkpoint makes of masked images',
     () => import('./reconstruct.js'),
   ],
+  ['embed', 'Write the features of images to a file', () => import('./embed.js')],
   [
     'export-encoder',
     'Write the encoder of a checkpoint as ONNX or safetensors',

@@ -4,7 +4,14 @@ import { camelCase } from '../util/case.js';
 import { closest } from '../util/closest.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/json-file.js';
-import { computeFlags, deviceFlag, exifRotationFlag, rescanFlag, threadsFlag } from './common-flags.js';
+import {
+  computeFlags,
+  deviceFlag,
+  exifRotationFlag,
+  numWorkersFlag,
+  rescanFlag,
+  threadsFlag,
+} from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
@@ -82,13 +89,7 @@ export const pretrainFlags = {
     requiresArg: true,
     describe: 'Seed of weights, order, crops and masks',
   },
-  'num-workers': {
-    default: defaults.numWorkers,
-    defaultDescription: 'one a core, at most 8',
-    coerce: integer('num-workers', { min: 0, max: 256 }),
-    requiresArg: true,
-    describe: 'Threads that decode images',
-  },
+  'num-workers': numWorkersFlag,
   threads: threadsFlag,
   resume: {
     type: 'string',
