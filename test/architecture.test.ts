@@ -41,7 +41,9 @@ const innerRooms: Readonly<Record<string, readonly string[]>> = {
 /** Packages, and which folders, or files without their ending, import them: types too. */
 const packageUsers: Readonly<Record<string, readonly string[]>> = {
   '@julusian/jpeg-turbo': ['data/decode/turbojpeg'],
+  'csv-parse': ['data/sources/labels'],
   flatbuffers: ['artifact/onnxruntime-training'],
+  'hyparquet-writer': ['jobs/feature-files/parquet'],
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
   'onnx-proto': ['compiler/onnx'],

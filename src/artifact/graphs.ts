@@ -17,7 +17,7 @@ import {
 import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Parameters } from '../model/layers.js';
 import { maeLatent } from '../model/mae.js';
-import { maeInputs } from '../model/mask.js';
+import { imageInputs } from '../model/mask.js';
 import { encoderParameters, isTrained, type ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, Task } from '../model/task.js';
 import { vitEncoder } from '../model/vit.js';
@@ -142,7 +142,7 @@ export function gradientNormGraph(specs: readonly ParameterSpec[], gradients: re
 /** The task's evaluation: nothing changes. */
 export function evaluationGraph(task: Task, batchSize: number): Graph {
   const parameters = declareParameters(task.parameters);
-  const batch = declareBatch(task.inputs(batchSize));
+  const batch = declareBatch(task.evaluationInputs?.(batchSize) ?? task.inputs(batchSize));
   return {
     name: 'eval_model',
     inputs: [...batch.values, ...parameters.values],
@@ -155,18 +155,22 @@ export function outputsOf({ outputs }: Graph): { name: string; shape: Shape }[] 
   return outputs.map(({ name, value: { shape } }) => ({ name, shape }));
 }
 
-/** The encoder of the Masked Autoencoder's graphs on every patch. Output: latent [B, 1 + L, D] in shuffled order. */
-export function latentGraph(config: ModelConfig, batchSize: number): Graph {
+export type Pool = 'cls' | 'mean' | 'none';
+
+/**
+ * The encoder of the Masked Autoencoder's graphs on every patch, in their own order. Inputs: images uint8 [B, H, W, 3] and
+ * the parameters; outputs: features by the names of the pools, [B, D], or [B, 1 + L, D] of `none`.
+ */
+export function featuresGraph(config: ModelConfig, batchSize: number, pools: readonly Pool[]): Graph {
   const parameters = declareParameters(encoderParameters(config));
-  const batch = declareBatch(maeInputs(config, batchSize));
+  const batch = declareBatch(imageInputs(config, batchSize));
+  const hidden = maeLatent(config, parameters.byName, batch.byName('images'));
   return {
-    name: 'latent_model',
+    name: 'features_model',
     inputs: [...batch.values, ...parameters.values],
-    outputs: [{ name: 'latent', value: maeLatent(config, parameters.byName, batch.byName) }],
+    outputs: pools.map((pool) => ({ name: pool, value: pooled(hidden, pool) })),
   };
 }
-
-export type Pool = 'cls' | 'mean' | 'none';
 
 /** The exported encoder. pixel_values [batch, 3, H, W] → features [batch, D], or last_hidden_state [batch, 1 + L, D]. */
 export function encoderGraph(config: ModelConfig, pool: Pool): Graph {
@@ -177,19 +181,19 @@ export function encoderGraph(config: ModelConfig, pool: Pool): Graph {
   return {
     name: 'encoder',
     inputs: [pixelValues, ...parameters.values],
-    outputs: [pooled(hidden, pool)],
+    outputs: [{ name: pool === 'none' ? 'last_hidden_state' : 'features', value: pooled(hidden, pool) }],
   };
 }
 
 /** The class token, the mean of the patch tokens, or all tokens. hidden: [B, 1 + L, D]. */
-function pooled(hidden: Value, pool: Pool): { name: string; value: Value } {
+function pooled(hidden: Value, pool: Pool): Value {
   const [batch, tokens, width] = hidden.shape as [number, number, number];
   switch (pool) {
     case 'none':
-      return { name: 'last_hidden_state', value: hidden };
+      return hidden;
     case 'cls':
-      return { name: 'features', value: reshape(slice(hidden, 1, 0, 1), [batch, width]) };
+      return reshape(slice(hidden, 1, 0, 1), [batch, width]);
     case 'mean':
-      return { name: 'features', value: reduceMean(slice(hidden, 1, 1, tokens), [1]) };
+      return reduceMean(slice(hidden, 1, 1, tokens), [1]);
   }
 }

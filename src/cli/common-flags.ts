@@ -56,6 +56,21 @@ export const threadsFlag = {
   describe: 'Threads of ONNX Runtime',
 } as const;
 
+export const numWorkersFlag = {
+  default: pretrainDefaults.numWorkers,
+  defaultDescription: 'one a core, at most 8',
+  coerce: integer('num-workers', { min: 0, max: 256 }),
+  requiresArg: true,
+  describe: 'Threads that decode images',
+} as const;
+
+export const labelsFlag = {
+  type: 'string',
+  requiresArg: true,
+  coerce: text('labels'),
+  describe: 'CSV file with columns path,label (default: the sub-folders are the classes)',
+} as const;
+
 /** Says where `--threads` asks for more than there are. */
 export function noteThreads(threads: number): void {
   const slow = threadsNote(threads);

@@ -16,10 +16,21 @@ interface Command {
 const commands: readonly [usage: string, description: string, load: () => Promise<unknown>][] = [
   ['pretrain', 'Pretrain a Masked Autoencoder on a folder of images', () => import('./pretrain.js')],
   [
+    'finetune',
+    'Train an encoder and a head for classes, by the published recipe',
+    () => import('./finetune.js'),
+  ],
+  [
+    'linprobe',
+    'Train a linear layer on a frozen encoder, by the published protocol',
+    () => import('./linprobe.js'),
+  ],
+  [
     'reconstruct [images..]',
     'Show what a checkpoint makes of masked images',
     () => import('./reconstruct.js'),
   ],
+  ['embed', 'Write the features of images to a file', () => import('./embed.js')],
   [
     'export-encoder',
     'Write the encoder of a checkpoint as ONNX or safetensors',

@@ -1,16 +1,14 @@
-import { latentGraph, type Pool } from '../artifact/graphs.js';
-import { expandDefinitions } from '../compiler/lowering/expand.js';
-import { lowerForDevice } from '../compiler/lowering/for-device.js';
-import { encodeModel } from '../compiler/onnx/encode.js';
+import type { Pool } from '../artifact/graphs.js';
 import { pixelValues } from '../data/pictures/pixels.js';
-import { imageSize, type ModelConfig, patchCount } from '../model/config.js';
-import { encoderParameters } from '../model/parameters.js';
+import { imageSize, type ModelConfig } from '../model/config.js';
 import type { Device } from '../runtime/device.js';
 import { prepareEnvironment } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
 import { intraOpThreads } from '../runtime/threads.js';
+import type { Evaluator } from '../train/engine/evaluator.js';
 import { RandomStream } from '../util/random.js';
 import type { Weights } from '../weights/foreign/weights.js';
+import { openEncoder } from './open-encoder.js';
 
 /** Images of the check: more than one shows that the batch axis is free. */
 const checkedImages = 2;
@@ -46,7 +44,7 @@ export async function checkEncoder(
   const { height, width } = imageSize(weights.config);
   const images = randomImages(checkedImages * height * width * 3);
   const { name, shape, data: got } = await runExported(path, images, weights.config, place.threads);
-  const expected = poolTokens(await latent(images, weights, place), weights.config, pool);
+  const expected = await evaluate(images, weights, pool, place);
   const difference = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const limit = tolerance * Math.max(1, largest);
@@ -84,51 +82,21 @@ function randomImages(length: number): Uint8Array {
   return Uint8Array.from({ length }, () => random.int(256));
 }
 
-/** The evaluation graph's encoder on all patches in their own order: float32 [N, 1 + L, D]. */
-async function latent(
+/** What the evaluation graph's encoder gives. */
+async function evaluate(
   images: Uint8Array,
-  { config, parameters }: Pick<Weights, 'config' | 'parameters'>,
+  weights: Pick<Weights, 'config' | 'parameters'>,
+  pool: Pool,
   { threads, device }: Place,
 ): Promise<Float32Array> {
-  const { embedDim } = config;
-  const { height, width } = imageSize(config);
-  const patches = patchCount(config);
   const runtime = new Runtime({ threads, device });
-  const graph = lowerForDevice(expandDefinitions(latentGraph(config, checkedImages)), device.lacks);
-  const session = runtime.createSession(encodeModel(graph));
-  const ids = BigInt64Array.from({ length: checkedImages * patches }, (_, i) => BigInt(i % patches));
-  const inputs = {
-    images: runtime.tensor(images, [checkedImages, height, width, 3]),
-    ids_shuffle: runtime.tensor(ids, [checkedImages, patches]),
-    ...Object.fromEntries(
-      encoderParameters(config).map(({ name, shape }) => [
-        name,
-        runtime.tensor(parameters.get(name)!, shape),
-      ]),
-    ),
-  };
-  const result = new Float32Array(checkedImages * (1 + patches) * embedDim);
-  const output = runtime.tensor(result, [checkedImages, 1 + patches, embedDim]);
+  let encoder: Evaluator | undefined;
   try {
-    await session.bind(inputs, { latent: output }).run();
+    encoder = openEncoder(runtime, weights, [pool], checkedImages);
+    await encoder.run({ images });
+    return encoder.outputs[pool]!;
   } finally {
-    session.release();
-    for (const tensor of [...Object.values(inputs), output]) tensor.release();
+    encoder?.release();
     runtime.release();
   }
-  return result;
-}
-
-/** The class token, the mean of the patch tokens, or all. float32 [N, 1 + L, D] → [N, D], or as it is. */
-function poolTokens(tokens: Float32Array, config: ModelConfig, pool: Pool): Float32Array {
-  if (pool === 'none') return tokens;
-  const width = config.embedDim;
-  const length = 1 + patchCount(config);
-  const [first, count] = pool === 'cls' ? [0, 1] : [1, length - 1];
-  return Float32Array.from({ length: checkedImages * width }, (_, i) => {
-    const start = Math.floor(i / width) * length * width + (i % width);
-    let sum = 0;
-    for (let token = first; token < first + count; token++) sum += tokens[start + token * width]!;
-    return sum / count;
-  });
 }

@@ -1,4 +1,4 @@
-import { type Artifacts, buildArtifacts } from '../artifact/build.js';
+import { type ArtifactOptions, type Artifacts, buildArtifacts } from '../artifact/build.js';
 import type { Task } from '../model/task.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
@@ -18,6 +18,9 @@ export interface PrepareOptions
   readonly resume?: string;
 }
 
+/** How weights follow their gradients. */
+export type UpdateOptions = Pick<ArtifactOptions, 'optimizer' | 'emaDecay'>;
+
 export interface Prepared<O> {
   /** As given, with the batch divided where `autoBatch` asks for it. */
   readonly options: O;
@@ -33,11 +36,15 @@ export interface Prepared<O> {
  * What every command that trains decides first: device, precision, batch, and with them the graphs of its task. A
  * UserError where they do not fit together. Nothing is written, and no memory is taken.
  */
-export async function prepare<O extends PrepareOptions>(given: O, task: Task): Promise<Prepared<O>> {
+export async function prepare<O extends PrepareOptions>(
+  given: O,
+  task: Task,
+  update: UpdateOptions = {},
+): Promise<Prepared<O>> {
   const device = chooseDevice(given.device, given.precision);
   const compute = chooseCompute(given, device);
   const runtimeOptions = { threads: given.threads, kernelsPath: compute.kernels?.path, device };
-  const build = (options: O): Artifacts => buildFor(task, options, compute, device);
+  const build = (options: O): Artifacts => buildFor(task, options, update, compute, device);
   const options = await divideBatch(given, build, runtimeOptions);
   return { options, device, compute, task, artifacts: build(options), runtimeOptions };
 }
@@ -45,11 +52,13 @@ export async function prepare<O extends PrepareOptions>(given: O, task: Task): P
 function buildFor(
   task: Task,
   { batchSize, accumIter, gradCheckpointing }: PrepareOptions,
+  update: UpdateOptions,
   { kernelPrecision, graphPrecision }: Compute,
   { lacks }: Device,
 ): Artifacts {
   const accumulate = accumIter > 1;
   return buildArtifacts(task, {
+    ...update,
     batchSize,
     accumulate,
     gradCheckpointing,

@@ -1,7 +1,7 @@
 import { type ImageFolder, indexImageFolder } from '../data/sources/image-folder.js';
 import { folderOfList, readImageList } from '../data/sources/image-list.js';
 import { type PathList, terminatedPaths } from '../data/sources/path-list.js';
-import type { ImageSource } from '../data/sources/source.js';
+import type { ImageSource, SharedFolder, SharedSource } from '../data/sources/source.js';
 import { earlierRule } from '../data/sources/what-counts.js';
 import type { TrainOptions } from '../train/options.js';
 import { anotherRun, type RecordedRun, runToContinue } from '../train/recorded-run.js';
@@ -87,9 +87,13 @@ function listedImages(
 
 /** Writes the list of a run's images into its directory, if it is not there. */
 export async function keepImageList(outputDir: string, source: ImageSource): Promise<void> {
-  const { paths } = source.share();
+  const { paths } = folderOf(source.share());
   const file = runPaths(outputDir).images;
   const identity = { images: source.length, fingerprint: source.fingerprint };
   const kept = await readImageList(file, identity);
   if (kept === undefined || kept === 'damaged') await writeTextAtomically(file, terminatedPaths(paths));
+}
+
+function folderOf(shared: SharedSource): SharedFolder {
+  return shared.kind === 'labels' ? folderOf(shared.source) : shared;
 }

@@ -2,10 +2,12 @@
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import type { Augmentation } from '../data/augmentation.js';
+import type { ImageSource } from '../data/sources/source.js';
 import { alone } from '../runtime/comm/communicator.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
+import { keptBest } from '../train/kept-best.js';
 import { validatedEpochs } from '../train/log-file.js';
 import { train } from '../train/loop.js';
 import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
@@ -21,7 +23,7 @@ import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { unreadable } from './open-images.js';
 import type { Prepared } from './prepare.js';
-import { keepImageList, type RunImages } from './run-images.js';
+import { keepImageList } from './run-images.js';
 
 /** A person before a run: what they see, and what they ask. */
 export interface Terminal {
@@ -32,17 +34,25 @@ export interface Terminal {
   shouldStop(): boolean;
 }
 
+/** The images of a run. */
+export interface RunSources {
+  readonly trainImages: ImageSource;
+  readonly validationImages: ImageSource | undefined;
+}
+
 /** What a command that trains hands in. */
 export interface TrainJob<O extends TrainOptions> {
   readonly command: TrainCommand;
   readonly prepared: Prepared<O>;
   /** How images are changed; as in pretraining where not given. */
   readonly augmentation?: Augmentation | undefined;
-  openImages(note: (line: string) => void): Promise<RunImages>;
+  openImages(note: (line: string) => void): Promise<RunSources>;
   /** Parameters that a new run does not start afresh, if there are some. */
   initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
+  /** The metric of validation by which the best checkpoint is kept beside the newest, if it is. */
+  readonly bestMetric?: string | undefined;
   /** Lines for a person, before the first step. */
-  summary(plan: Plan, images: RunImages): readonly string[];
+  summary(plan: Plan, images: RunSources): readonly string[];
 }
 
 /** Continues the run of its directory or starts one, and trains. */
@@ -73,7 +83,7 @@ async function trainInDirectory<O extends TrainOptions>(
   runtime: Runtime,
   job: TrainJob<O>,
   plan: Plan,
-  images: RunImages,
+  images: RunSources,
   { observer, note, shouldStop }: Terminal,
 ): Promise<RunResult> {
   const { options, device, compute, task, artifacts } = job.prepared;
@@ -102,7 +112,11 @@ async function trainInDirectory<O extends TrainOptions>(
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const validated = resumeFrom === undefined ? 0 : await validatedEpochs(paths.log, position.step);
   const data = { ...images, augmentation: job.augmentation, validatedEpochs: validated };
-  const run = { options, plan, ...engine, ...data, resumeFrom, state, position };
+  const best =
+    job.bestMetric === undefined
+      ? undefined
+      : await keptBest(options.outputDir, job.bestMetric, position.step);
+  const run = { options, plan, ...engine, ...data, best, resumeFrom, state, position };
   return train(run, tellAll(observers), shouldStop);
 }
 

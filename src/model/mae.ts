@@ -176,7 +176,11 @@ function maeEvaluation(
   ];
 }
 
-/** The encoder of the training graph on every patch of uint8 images: [B, H, W, 3] → [B, 1 + L, D]. */
-export function maeLatent(config: ModelConfig, p: Parameters, batch: Batch): Value {
-  return forwardEncoder(config, p, shufflePatches(batch, config), batch('ids_shuffle'), patchCount(config));
+/** The encoder of the training graph on every patch, in their own order: uint8 [B, H, W, 3] → [B, 1 + L, D]. */
+export function maeLatent(config: ModelConfig, p: Parameters, images: Value): Value {
+  const [count, patches] = [images.shape[0]!, patchCount(config)];
+  const ids = BigInt64Array.from({ length: count * patches }, (_, i) => BigInt(i % patches));
+  const inOrder = constant('int64', [count, patches], ids);
+  const batch: Batch = (name) => (name === 'images' ? images : inOrder);
+  return forwardEncoder(config, p, shufflePatches(batch, config), inOrder, patches);
 }

@@ -17,12 +17,18 @@ export function maeMetadata({ maskRatio, normPixLoss }: Pick<MaeOptions, 'maskRa
   return { mask_ratio: String(maskRatio), norm_pix_loss: String(normPixLoss) };
 }
 
+/** The images of a batch, as an encoder reads them. */
+export function imageInputs(config: ModelConfig, batchSize: number): readonly BatchInput[] {
+  const { height, width } = imageSize(config);
+  return [{ name: 'images', type: 'uint8', shape: [batchSize, height, width, 3], content: 'pixels' }];
+}
+
 /** `ids_shuffle`: a random permutation of the patches for each image; the first K stay visible. */
 export function maeInputs(config: ModelConfig, batchSize: number): readonly BatchInput[] {
-  const { height, width } = imageSize(config);
+  const ids = [batchSize, patchCount(config)];
   return [
-    { name: 'images', type: 'uint8', shape: [batchSize, height, width, 3], content: 'pixels' },
-    { name: 'ids_shuffle', type: 'int64', shape: [batchSize, patchCount(config)], content: 'permutation' },
+    ...imageInputs(config, batchSize),
+    { name: 'ids_shuffle', type: 'int64', shape: ids, content: 'permutation' },
   ];
 }
 

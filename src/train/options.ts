@@ -1,3 +1,4 @@
+import type { ClassifierPool } from '../model/classifier-parameters.js';
 import type { ModelConfig } from '../model/config.js';
 import type { Precision } from '../runtime/device-precisions.js';
 import { usableCores } from '../util/cores.js';
@@ -77,8 +78,6 @@ export interface ClassifierOptions extends TrainOptions {
   /** Side of the middle that evaluation cuts out, as a share of the shorter side. */
   evalCrop?: number;
 }
-
-export type ClassifierPool = 'mean' | 'cls';
 
 /** Everything that `mae finetune` can be told. */
 export interface FinetuneOptions extends ClassifierOptions {

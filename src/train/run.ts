@@ -4,6 +4,7 @@ import type { Communicator } from '../runtime/comm/communicator.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Compute } from './engine/compute.js';
 import type { ModelState } from './engine/model-state.js';
+import type { KeptBest } from './kept-best.js';
 import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
@@ -21,6 +22,8 @@ export interface Run {
   readonly validationImages?: ImageSource | undefined;
   /** As in pretraining where not given. */
   readonly augmentation?: Augmentation | undefined;
+  /** The best checkpoint is kept by this metric of validation. */
+  readonly best?: KeptBest | undefined;
   /** Epochs behind the run at its last validation; what it goes on from may have ended more. */
   readonly validatedEpochs: number;
   /** The checkpoint folder to go on from. */

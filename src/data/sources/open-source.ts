@@ -1,4 +1,5 @@
 import { ImageFolder } from './image-folder.js';
+import { LabelledSource } from './labelled-source.js';
 import type { ImageSource, SharedSource } from './source.js';
 
 /** The source that another thread shared. */
@@ -6,5 +7,7 @@ export function openSource(shared: SharedSource): ImageSource {
   switch (shared.kind) {
     case 'folder':
       return new ImageFolder(shared);
+    case 'labels':
+      return new LabelledSource(openSource(shared.source), shared.classNames, shared.labels);
   }
 }

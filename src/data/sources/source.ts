@@ -24,7 +24,7 @@ export interface ImageSource {
 }
 
 /** A description of a source, which goes to workers: shared memory, nothing is copied. */
-export type SharedSource = SharedFolder;
+export type SharedSource = SharedFolder | SharedLabels;
 
 export interface SharedFolder {
   readonly kind: 'folder';
@@ -32,6 +32,14 @@ export interface SharedFolder {
   readonly paths: PathList;
   /** 1 for each image that was not there when the folder was opened. */
   readonly missing?: Uint8Array<SharedArrayBuffer> | undefined;
+}
+
+export interface SharedLabels {
+  readonly kind: 'labels';
+  readonly source: SharedSource;
+  /** The place of each image's class, or −1. */
+  readonly labels: Int32Array<SharedArrayBuffer>;
+  readonly classNames: readonly string[];
 }
 
 /** Memory for one file after the other; it grows to the largest of them. */

@@ -16,19 +16,23 @@ const barWidth = 24;
 export function progressLine(progress: Progress, columns: number): string {
   const { step, totalSteps, epoch, loss, lr, imagesPerSecond, secondsLeft } = progress;
   const share = totalSteps === 0 ? 1 : Math.min(1, step / totalSteps);
-  const bar = (width: number) => '█'.repeat(Math.round(share * width)).padEnd(width, '░');
   const percent = `${Math.floor(100 * share)}%`;
   const left = formatDuration(secondsLeft);
   const end = `loss ${loss}  left ${left}`;
   const lines = [
-    `${bar(barWidth)} ${step}/${totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${imagesPerSecond} img/s  left ${left}`,
-    `${bar(barWidth / 2)} ${step}/${totalSteps}  epoch ${epoch}  loss ${loss}  ${imagesPerSecond} img/s  left ${left}`,
+    `${progressBar(share, barWidth)} ${step}/${totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${imagesPerSecond} img/s  left ${left}`,
+    `${progressBar(share, barWidth / 2)} ${step}/${totalSteps}  epoch ${epoch}  loss ${loss}  ${imagesPerSecond} img/s  left ${left}`,
     `${step}/${totalSteps}  epoch ${epoch}  ${end}`,
     `${step}/${totalSteps}  ${end}`,
     `${percent}  ${end}`,
     `${loss} ${left}`,
   ];
   return lines.find((line) => line.length < columns) ?? lines.at(-1)!;
+}
+
+/** A bar of so many columns, filled to a share of at most 1. */
+export function progressBar(share: number, width: number): string {
+  return '█'.repeat(Math.round(share * width)).padEnd(width, '░');
 }
 
 /** `7s`, `3m20s`, `5h08m`, `2d04h`. */

@@ -46,9 +46,10 @@ function ownInfo({ metadata, path }: WeightSource): ModelInfo {
       `checkpoint: expected ${path} to hold the description of its model, got a "format" alone; it is damaged`,
     );
   }
+  const isClassifier = metadata['task'] === 'classifier'; // which masks nothing
   const info = {
     config: modelIn(metadata['model'], 'model', path),
-    maskRatio: Number(metadata['mask_ratio']),
+    maskRatio: isClassifier ? publishedMaskRatio : Number(metadata['mask_ratio']),
     normPixLoss: metadata['norm_pix_loss'] === 'true',
     step: Number(metadata['step']),
     notes: [],

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { encoderGraph, latentGraph } from '../../../src/artifact/graphs.js';
+import { encoderGraph, featuresGraph } from '../../../src/artifact/graphs.js';
 import { type Graph, type Node, nodesOf } from '../../../src/compiler/graph/graph.js';
 import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
@@ -38,7 +38,7 @@ function graphsOf(config: ModelConfig): Graph[] {
     trainingGraph(config, 2, { ...training, predicted: 3 }),
     trainingGraph(config, 2, { ...training, gradCheckpointing: true }),
     evalGraph(config, 2, { kept: 4, normPixLoss: true }),
-    latentGraph(config, 2),
+    featuresGraph(config, 2, ['cls', 'mean', 'none']),
     ...(['cls', 'mean', 'none'] as const).map((pool) => encoderGraph(config, pool)),
     adamWGraph(64),
   ];
