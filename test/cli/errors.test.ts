@@ -158,6 +158,11 @@ describe('checkpoints that cannot be read', () => {
   const uses = (checkpoint: string): string[][] => [
     ['reconstruct', picture, '--checkpoint', checkpoint, '-o', join(folder, 'never.png')],
     ['export-encoder', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
+    ...['finetune', 'linprobe'].map((command) => [
+      command,
+      ...flags({ checkpoint, 'data-path': images, 'output-dir': join(folder, `never-${command}`) }),
+      ...flags({ 'batch-size': 4, epochs: 1, 'max-steps': 1, threads: 1, 'num-workers': 0 }),
+    ]),
   ];
 
   test.each<[string, (path: string) => void, RegExp]>([

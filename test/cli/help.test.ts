@@ -5,6 +5,8 @@ import { mae, maeOk, root } from '../support/cli.js';
 
 const commands = [
   'pretrain',
+  'finetune',
+  'linprobe',
   'reconstruct',
   'export-encoder',
   'export',
@@ -122,8 +124,14 @@ test.each<[string, string[]]>([
     ],
   ],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format', 'num-heads']],
+  ['embed', ['checkpoint', 'pool', 'num-heads']],
   ['export', ['checkpoint', 'format', 'num-heads', 'decoder-num-heads']],
   ['models', ['measure', 'json']],
+  [
+    'finetune',
+    ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
+  ],
+  ['linprobe', ['checkpoint', 'num-heads', 'pool', 'blr', 'epochs', 'val-path']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],
 ])('the flags of %s', async (command, wanted) => {

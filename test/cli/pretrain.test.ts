@@ -443,7 +443,7 @@ describe('--config', () => {
       seed: 3,
       'norm-pix-loss': false,
       'max-steps': 1,
-      lr: undefined,
+      lr: 1.5e-3, // the recipe's
     };
     for (const [flag, value] of Object.entries(wanted)) expect(used[flag], flag).toBe(value);
     expect(used).not.toHaveProperty('config');
