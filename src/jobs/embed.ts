@@ -1,4 +1,5 @@
 import { extname, relative, sep } from 'node:path';
+import { defaultPool } from '../artifact/default-pool.js';
 import { encoderMetadata } from '../artifact/export-encoder.js';
 import type { Pool } from '../artifact/graphs.js';
 import { readLabels, withLabels } from '../data/sources/labels.js';
@@ -12,6 +13,7 @@ import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import type { Shape } from '../util/shape.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadWeights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
@@ -24,7 +26,7 @@ import { extractFeatures, type FeatureProgress } from './features.js';
 import { upToLayer } from './open-encoder.js';
 import { openImageFolder } from './open-images.js';
 
-export interface EmbedOptions {
+export interface EmbedOptions extends Pick<Heads, 'numHeads'> {
   readonly checkpoint: string;
   /** The folder of the images. */
   readonly dataPath: string;
@@ -46,7 +48,7 @@ export interface EmbedOptions {
 }
 
 export const embedDefaults = {
-  pool: 'mean',
+  pool: defaultPool,
   rescan: pretrainDefaults.rescan,
   batchSize: 64,
   numWorkers: pretrainDefaults.numWorkers,
@@ -81,11 +83,11 @@ export async function embed(
   progress: FeatureProgress,
   note: (line: string) => void,
 ): Promise<Embedded> {
-  const { checkpoint, output, pool, inputSize, threads } = options;
+  const { checkpoint, output, pool, inputSize, threads, numHeads } = options;
   const format = formatOf(output, pool);
   await checkFeatureFile(format, options);
   const device = chooseDevice(options.device);
-  const weights = atInputSize(await loadWeights(checkpoint, encoderParameters), inputSize);
+  const weights = atInputSize(await loadWeights(checkpoint, encoderParameters, { numHeads }), inputSize);
   for (const line of weights.notes) note(line);
   const { layer = weights.config.depth } = options;
   upToLayer(weights, layer);

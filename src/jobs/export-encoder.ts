@@ -9,6 +9,7 @@ import { UserError } from '../util/errors.js';
 import { replaceFile } from '../util/replace-file.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
 import { withSafetensors, writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
@@ -16,7 +17,7 @@ import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 /** onnx: a model that runs; safetensors: its weights under their published names. */
 export type EncoderFormat = 'onnx' | 'safetensors';
 
-export interface ExportEncoderOptions {
+export interface ExportEncoderOptions extends Pick<Heads, 'numHeads'> {
   readonly checkpoint: string;
   /** The file to write. */
   readonly output: string;
@@ -26,10 +27,6 @@ export interface ExportEncoderOptions {
   /** The model's own where not given. */
   readonly inputSize?: ModelConfig['inputSize'] | undefined;
 }
-
-export const exportEncoderDefaults = {
-  pool: 'cls',
-} as const satisfies Partial<ExportEncoderOptions>;
 
 /** The format that the ending of a file says; a UserError where `given` is another one, or neither says any. */
 export function encoderFormat(output: string, given: EncoderFormat | undefined): EncoderFormat {
@@ -86,9 +83,9 @@ export async function exportEncoder(
   options: ExportEncoderOptions,
   note: (line: string) => void,
 ): Promise<Weights> {
-  const { checkpoint, output, pool, format, inputSize } = options;
+  const { checkpoint, output, pool, format, inputSize, numHeads } = options;
   await checkEncoderFile(options);
-  const weights = atInputSize(await loadWeights(checkpoint, encoderParameters), inputSize);
+  const weights = atInputSize(await loadWeights(checkpoint, encoderParameters, { numHeads }), inputSize);
   for (const line of weights.notes) note(line);
   const { config, parameters, step } = weights;
   if (format === 'safetensors') await writeWeights(output, weights, pool);

@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { layerNormEps, layerNormEpsilon } from '../model/config.js';
+import { layerNormEps, layerNormEpsilon, type ModelConfig } from '../model/config.js';
 import { maeMetadata } from '../model/mask.js';
 import { encoderParameters, type ParameterSpec, parametersOf } from '../model/parameters.js';
 import { bytesOf } from '../util/bytes.js';
 import { replaceFile } from '../util/replace-file.js';
 import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { modelMetadata } from '../weights/foreign/model-info.js';
 import { toTransformersNames } from '../weights/foreign/tensor-names.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
@@ -13,7 +14,7 @@ import { transformersConfig } from '../weights/foreign/transformers-config.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkExportFolder, type ExportFormat } from './check-export.js';
 
-export interface ExportOptions {
+export interface ExportOptions extends Heads {
   readonly checkpoint: string;
   readonly format: ExportFormat;
   /** The folder to write. */
@@ -34,13 +35,13 @@ interface Exported {
  * @param note is told what a person should know of how the checkpoint was read, and of what is left out.
  */
 export async function exportModel(
-  { checkpoint, format, output }: ExportOptions,
+  { checkpoint, format, output, ...heads }: ExportOptions,
   note: (line: string) => void,
 ): Promise<string[]> {
   await checkExportFolder(output, format, checkpoint);
-  const weights = await loadWeights(checkpoint, (config, hasDecoder) =>
-    parametersOf(config, hasDecoder && format !== 'timm'),
-  );
+  const specsOf = (config: ModelConfig, hasDecoder: boolean) =>
+    parametersOf(config, hasDecoder && format !== 'timm');
+  const weights = await loadWeights(checkpoint, specsOf, heads);
   for (const line of [...weights.notes, ...leftOut(weights, format)]) note(line);
   const { config, metadata, tensors } = exporters[format](weights);
   const configPath = join(output, 'config.json');

@@ -1,8 +1,10 @@
 import { type ModelConfig, patchCount } from '../../model/config.js';
 import { isOfDecoder, type ParameterSpec } from '../../model/parameters.js';
+import { loadModelConfig, publishedModel } from '../../model/presets.js';
 import { UserError } from '../../util/errors.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
 import { checkFinite } from './finite.js';
+import { checkHeads, type Heads } from './heads.js';
 import { inferModel } from './infer-model.js';
 import type { ModelInfo } from './model-info.js';
 import { leftOver, withModel } from './open-model.js';
@@ -21,13 +23,17 @@ export interface Weights extends ModelInfo {
  * .pth file of the paper's authors. Position tables that the file lacks are computed.
  *
  * @param specsOf the parameters wanted of a model of that size; all of them have to be there.
+ * @param heads where the file does not say how many a model has; a UserError where it says others.
  */
 export function loadWeights(
   given: string,
   specsOf: (config: ModelConfig, hasDecoder: boolean) => ParameterSpec[],
+  heads: Heads = {},
 ): Promise<Weights> {
   return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
-    const info = described ?? inferModel(source, hasDecoder);
+    const readsDecoder = hasDecoder && specsOf(loadModelConfig(publishedModel), hasDecoder).some(isOfDecoder);
+    checkHeads(heads, described?.config, source.path, readsDecoder);
+    const info = described ?? inferModel(source, hasDecoder, heads, readsDecoder);
     const { config } = info;
     // before lists are made of it: a description may say anything
     if (config.depth > source.tensors.size || (hasDecoder && config.decoderDepth > source.tensors.size)) {
