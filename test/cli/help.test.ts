@@ -123,6 +123,7 @@ test.each<[string, string[]]>([
       'batch-size',
     ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
   ],
+  [
     'finetune',
     ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
   ],
