@@ -123,6 +123,32 @@ const ownFlags = {
     requiresArg: true,
     describe: 'Folder of images for the loss after each epoch',
   },
+  'probe-path': {
+    type: 'string',
+    coerce: text('probe-path'),
+    requiresArg: true,
+    describe:
+      'Class folders of images that judge the encoder while it learns: kNN and logistic regression learn from these',
+  },
+  'probe-val-path': {
+    type: 'string',
+    coerce: text('probe-val-path'),
+    requiresArg: true,
+    describe: 'Class folders of other images, by which --probe-path is judged',
+  },
+  'probe-every': {
+    default: defaults.probeEvery,
+    coerce: integer('probe-every', { min: 1 }),
+    requiresArg: true,
+    describe: 'Epochs between probes; there is one after the last epoch, too',
+  },
+  'keep-best': {
+    type: 'string',
+    coerce: choice('keep-best', ['probe', 'val']),
+    requiresArg: true,
+    describe:
+      'Keep the best checkpoint beside the newest: by the logistic regression of probes (checkpoints/best-probe) or the validation loss (checkpoints/best-val)',
+  },
   'save-every': {
     default: defaults.saveEvery,
     coerce: integer('save-every', { min: 1 }),

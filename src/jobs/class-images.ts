@@ -19,12 +19,13 @@ export async function openClassImages(
   return { trainImages, validationImages: aligned };
 }
 
-function* labelsOf(source: ImageSource): Generator<number> {
+/** The classes of the images that are there. */
+export function* labelsOf(source: ImageSource): Generator<number> {
   for (let i = 0; i < source.length; i++) if (!source.isMissing(i)) yield source.labelOf(i);
 }
 
 /** A UserError where an image has no class: a target of nothing would be learnt. */
-function checkLabels(flag: string, source: ImageSource): void {
+export function checkLabels(flag: string, source: ImageSource): void {
   let without = 0;
   let example = '';
   for (let i = 0; i < source.length; i++) {

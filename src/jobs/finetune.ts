@@ -3,6 +3,7 @@ import type { Augmentation } from '../data/augmentation.js';
 import { finetuneTask } from '../model/classifier.js';
 import type { ModelConfig } from '../model/config.js';
 import { adamWDefaults } from '../model/optim/adamw.js';
+import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
 import { type FinetuneOptions, finetuneDefaults, warmupShare } from '../train/options.js';
 import { resolveExifRotation } from '../train/recorded-run.js';
@@ -60,7 +61,7 @@ export async function finetune(given: GivenFinetuneOptions, terminal: Terminal):
       augmentation,
       openImages: async () => images,
       ...(parameters && { initialWeights: async () => parameters }),
-      ...(images.validationImages && { bestMetric: 'top1' }),
+      ...(images.validationImages && { bestBy: bestMeasures.top1 }),
       summary: (plan) => [...classifierSummary(prepared, plan, images), describeRecipe(prepared.options)],
     },
     terminal,

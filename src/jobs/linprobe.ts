@@ -1,5 +1,6 @@
 import { linprobeTask } from '../model/classifier.js';
 import { larsDefaults } from '../model/optim/lars.js';
+import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
 import { type LinprobeOptions, linprobeDefaults, warmupShare } from '../train/options.js';
 import { resolveExifRotation } from '../train/recorded-run.js';
@@ -51,7 +52,7 @@ export async function linprobe(given: GivenLinprobeOptions, terminal: Terminal):
       augmentation,
       openImages: async () => images,
       ...(parameters && { initialWeights: async () => parameters }),
-      ...(images.validationImages && { bestMetric: 'top1' }),
+      ...(images.validationImages && { bestBy: bestMeasures.top1 }),
       summary: (plan) => classifierSummary(prepared, plan, images),
     },
     terminal,

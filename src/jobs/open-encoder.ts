@@ -1,15 +1,19 @@
 import { featuresGraph, outputsOf, type Pool } from '../artifact/graphs.js';
 import { lowerGraph } from '../compiler/lowering/lower.js';
 import { encodeModel } from '../compiler/onnx/encode.js';
+import type { ModelConfig } from '../model/config.js';
 import { imageInputs } from '../model/mask.js';
 import { encoderParameters } from '../model/parameters.js';
 import type { Runtime } from '../runtime/runtime.js';
+import type { BoundTensor } from '../runtime/tensor.js';
 import { Evaluator } from '../train/engine/evaluator.js';
 import { UserError } from '../util/errors.js';
-import type { Weights } from '../weights/foreign/weights.js';
 
-/** An encoder with its weights. */
-export type Encoder = Pick<Weights, 'config' | 'parameters'>;
+/** An encoder with its weights: the host's arrays, or tensors of a device. */
+export interface Encoder {
+  readonly config: ModelConfig;
+  readonly parameters: ReadonlyMap<string, Float32Array | BoundTensor>;
+}
 
 /**
  * The evaluation graph's encoder on all patches, ready to run: `images` uint8 [B, H, W, 3] in, outputs by the names of the

@@ -4,6 +4,7 @@ import { formatInputSize } from '../model/config.js';
 import { maeTask } from '../model/mae.js';
 import type { MaeOptions } from '../model/mask.js';
 import { modelOf } from '../model/presets.js';
+import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
 import type { PretrainOptions } from '../train/options.js';
 import type { Plan } from '../train/plan.js';
@@ -12,6 +13,7 @@ import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { checkRunFolder } from './check-output.js';
 import type { TaskDescription } from './describe-plan.js';
 import { type Prepared, prepare } from './prepare.js';
+import { checkProbeOptions, openProbe } from './pretrain-probe.js';
 import { type GivenPretrainOptions, withRecipe } from './pretrain-recipe.js';
 import { openRunImages, openTrainImages } from './run-images.js';
 import { describeSteps, type RunSources, type Terminal, trainRun } from './train-run.js';
@@ -19,6 +21,7 @@ import { describeSteps, type RunSources, type Terminal, trainRun } from './train
 /** What a run decides first. A UserError where its directory cannot be one. */
 export async function preparePretraining(given: GivenPretrainOptions): Promise<PreparedPretraining> {
   checkRunFolder(given.outputDir);
+  checkProbeOptions(given);
   const config = modelOf(given);
   const task = maeTask(config, given);
   const countImages = async () => (await openTrainImages(given, () => {})).length; // notes come with the run
@@ -45,6 +48,10 @@ export async function pretrain(given: GivenPretrainOptions, terminal: Terminal):
         crop: { ...pretrainAugmentation.crop, scale: [options.cropScale, 1] },
       },
       openImages: (note) => openRunImages(options, note),
+      ...(options.probePath !== undefined && {
+        openProbe: (runtime, note) => openProbe(runtime, task.model, options, note),
+      }),
+      ...(options.keepBest !== undefined && { bestBy: bestMeasures[options.keepBest] }),
       ...(init !== undefined && {
         initialWeights: async (note) => {
           const { notes, parameters } = await loadInitialWeights(init, task.model);

@@ -8,12 +8,13 @@ import { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { keptBest } from '../train/kept-best.js';
-import { validatedEpochs } from '../train/log-file.js';
+import { loggedEpochs } from '../train/log-file.js';
 import { train } from '../train/loop.js';
-import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
+import { type BestMeasure, type RunObserver, type RunResult, tellAll } from '../train/observer.js';
 import { JsonLog } from '../train/observers/jsonl.js';
 import type { TrainOptions } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
+import type { Probe } from '../train/probing.js';
 import { findResume } from '../train/resume.js';
 import { describeRun, writeRunConfig } from '../train/run-config.js';
 import { startPosition, withLossScale } from '../train/start.js';
@@ -49,8 +50,10 @@ export interface TrainJob<O extends TrainOptions> {
   openImages(note: (line: string) => void): Promise<RunSources>;
   /** Parameters that a new run does not start afresh, if there are some. */
   initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
-  /** The metric of validation by which the best checkpoint is kept beside the newest, if it is. */
-  readonly bestMetric?: string | undefined;
+  /** Opens what judges the weights now and then, if something does. */
+  openProbe?(runtime: Runtime, note: (line: string) => void): Promise<Probe>;
+  /** By what the best checkpoint is kept beside the newest, if it is. */
+  readonly bestBy?: BestMeasure | undefined;
   /** Lines for a person, before the first step. */
   summary(plan: Plan, images: RunSources): readonly string[];
 }
@@ -100,6 +103,7 @@ async function trainInDirectory<O extends TrainOptions>(
     if (problem !== undefined)
       note(`--val-path: ${problem}; there is no validation loss until that is mended`);
   }
+  const probe = await job.openProbe?.(runtime, note);
   for (const line of job.summary(plan, images)) note(line);
   if (resumeFrom !== undefined) note(`continuing from ${resumeFrom}`);
   note(`${device.description}: ${compute.description}`);
@@ -110,13 +114,13 @@ async function trainInDirectory<O extends TrainOptions>(
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
   const observers: readonly RunObserver[] = [new JsonLog(paths.log), observer];
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
-  const validated = resumeFrom === undefined ? 0 : await validatedEpochs(paths.log, position.step);
-  const data = { ...images, augmentation: job.augmentation, validatedEpochs: validated };
+  const epochsOf = (type: 'val' | 'probe') =>
+    resumeFrom === undefined ? 0 : loggedEpochs(paths.log, type, position.step);
+  const behind = { validatedEpochs: await epochsOf('val'), probedEpochs: await epochsOf('probe') };
+  const data = { ...images, augmentation: job.augmentation, ...behind };
   const best =
-    job.bestMetric === undefined
-      ? undefined
-      : await keptBest(options.outputDir, job.bestMetric, position.step);
-  const run = { options, plan, ...engine, ...data, best, resumeFrom, state, position };
+    job.bestBy === undefined ? undefined : await keptBest(options.outputDir, job.bestBy, position.step);
+  const run = { options, plan, ...engine, ...data, probe, best, resumeFrom, state, position };
   return train(run, tellAll(observers), shouldStop);
 }
 

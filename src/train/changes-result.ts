@@ -51,6 +51,10 @@ const pretrainChanges: Changes<PretrainOptions> = {
   cropScale: { earlier: 0.2 },
   recipe: false, // its options are compared
   init: true,
+  probePath: false, // it changes what is told, not what is learnt
+  probeValPath: false,
+  probeEvery: false,
+  keepBest: false,
 };
 
 const linprobeChanges: Changes<LinprobeOptions> = {

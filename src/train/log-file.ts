@@ -28,27 +28,27 @@ export async function epochLosses(path: string): Promise<number[]> {
   return losses;
 }
 
-/** How many epochs a run has behind it at its last validation up to step `lastStep`; 0 where it had none. */
-export async function validatedEpochs(path: string, lastStep: number): Promise<number> {
+/** How many epochs a run has behind it at its last line of a type up to step `lastStep`; 0 where it had none. */
+export async function loggedEpochs(path: string, type: 'val' | 'probe', lastStep: number): Promise<number> {
   let epochs = 0;
   for await (const lines of readLog(path)) {
     for (const { line } of lines) {
-      if (line?.type === 'val' && !isLater(line, lastStep)) epochs = line.epoch! + 1;
+      if (line?.type === type && !isLater(line, lastStep)) epochs = line.epoch! + 1;
     }
   }
   return epochs;
 }
 
-/** What a run's validations told of a metric up to step `lastStep`, in their order. */
-export async function validatedMetric(
+/** What the lines of a type have in a field up to step `lastStep`, in their order. */
+export async function loggedValues(
   path: string,
-  metric: string,
+  { type, field }: { readonly type: 'val' | 'probe'; readonly field: string },
   lastStep: number,
 ): Promise<{ step: number; value: number }[]> {
   const found: { step: number; value: number }[] = [];
   for await (const lines of readLog(path)) {
     for (const { line } of lines) {
-      const value = line?.type === 'val' && !isLater(line, lastStep) && line[`val_${metric}`];
+      const value = line?.type === type && !isLater(line, lastStep) && line[field];
       if (typeof value === 'number') found.push({ step: line!.step!, value });
     }
   }

@@ -4,8 +4,10 @@ import { BadSteps } from './bad-steps.js';
 import { BatchFeed, OnceOfEachKind } from './batch-feed.js';
 import { endEpoch } from './end-epoch.js';
 import { Trainer } from './engine/trainer.js';
+import { judgeWeights } from './judge-weights.js';
 import { Meter } from './meter.js';
 import type { RunResult, Tell } from './observer.js';
+import { Probing } from './probing.js';
 import { reportStep } from './report-step.js';
 import type { Run } from './run.js';
 import { RunCheckpoints } from './run-checkpoints.js';
@@ -42,6 +44,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
   const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
   const checkpoints = new RunCheckpoints(run, trainer, badSteps, tell);
   const validation = new Validation(run, trainer, shouldStop, (found) => notes.tell(found));
+  const probing = new Probing(run, trainer, shouldStop);
   try {
     await tell('started', {
       step: position.step,
@@ -52,14 +55,13 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       compute: run.compute.description,
     });
     for (;;) {
-      // once in a while: end the epoch, save, validate
+      // once in a while: end the epoch, save, validate, probe
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
       if (isEpochEnd) position = await endEpoch(position, { options, plan, loader, feed }, tell);
       const isLast = position.step >= plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
       const isSave = checkpoints.isDue(position, isEpochEnd);
       if (isSave || isLast) await checkpoints.save(position);
-      if (validation.isDue(position))
-        await checkpoints.keepBest(position, await validation.run(position, tell));
+      await judgeWeights(position, { validation, probing, checkpoints }, tell);
       if (isSave || isEpochEnd) meter.restart();
       if (isLast) break;
 

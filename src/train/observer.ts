@@ -1,3 +1,5 @@
+import type { BestName } from '../weights/checkpoint/run-directory.js';
+
 export type Metrics = Readonly<Record<string, number>>;
 
 /** What happens in a run, as data: each event with what an observer may want to know of it. */
@@ -60,6 +62,10 @@ export interface RunEvents {
     /** Means of what else the task tells of each image, by name, such as `top1`: shares of 1. */
     readonly metrics?: Metrics;
   };
+  /** What a probe found of the weights, by the names of the log: accuracies are shares of 1. */
+  probed: { readonly epoch: number; readonly step: number; readonly metrics: Metrics };
+  /** There is nothing of the probe for this epoch; the run goes on. */
+  probeFailed: { readonly epoch: number; readonly step: number; readonly reason: string };
   /** There is no loss for this epoch; the run goes on. */
   validationFailed: { readonly epoch: number; readonly step: number; readonly reason: string };
   checkpointSaved: { readonly step: number; readonly path: string };
@@ -79,9 +85,20 @@ export interface RunResult {
   readonly best?: BestCheckpoint | undefined;
 }
 
-/** The checkpoint with the highest value of a metric; of equal ones the first. */
+/** By what checkpoints of a run are compared: a field of the lines of its log of one type. */
+export interface BestMeasure {
+  readonly name: BestName;
+  readonly type: 'val' | 'probe';
+  readonly field: string;
+  /** For people. */
+  readonly label: string;
+  /** Whether it is a loss, and not a share of 1. */
+  readonly isLoss: boolean;
+}
+
+/** The best checkpoint by a measure; of equal ones the first. */
 export interface BestCheckpoint {
-  readonly metric: string;
+  readonly measure: BestMeasure;
   readonly value: number;
   readonly path: string;
 }

@@ -70,6 +70,13 @@ export interface PretrainOptions extends TrainOptions {
   recipe?: string;
   /** A checkpoint whose weights the run starts from. */
   init?: string;
+  /** Class folders whose images judge the encoder while it learns: those to learn from, and those to tell. */
+  probePath?: string;
+  probeValPath?: string;
+  /** Epochs between probes. */
+  probeEvery: number;
+  /** By what the best checkpoint is kept beside the newest. */
+  keepBest?: 'probe' | 'val';
 }
 
 /** What a classifier is made of: an encoder that was pretrained, or a fresh one. */
@@ -154,6 +161,7 @@ export const pretrainDefaults = {
   predictRatio: 1,
   normPixLoss: true,
   cropScale: pretrainAugmentation.crop.scale[0],
+  probeEvery: 10,
   ...otherDefaults,
 } as const satisfies Partial<PretrainOptions>;
 

@@ -4,7 +4,7 @@ import type { BadSteps } from './bad-steps.js';
 import { saveCheckpoint } from './checkpointing.js';
 import type { ModelState } from './engine/model-state.js';
 import type { KeptBest } from './kept-best.js';
-import type { Metrics, Tell } from './observer.js';
+import type { BestMeasure, Metrics, Tell } from './observer.js';
 import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
@@ -76,10 +76,10 @@ export class RunCheckpoints {
     await this.#tell('checkpointSaved', { step, path: this.#latest });
   }
 
-  /** Keeps the checkpoint of a validation that found its weights the best so far. */
-  async keepBest(position: Position, { metrics }: { readonly metrics?: Metrics } = {}): Promise<void> {
+  /** Keeps the checkpoint whose weights were found the best so far, by validation or by a probe. */
+  async keepBest(position: Position, type: BestMeasure['type'], metrics: Metrics = {}): Promise<void> {
     const { best } = this.#run;
-    const value = best && metrics?.[best.metric];
+    const value = best?.valueOf(type, metrics);
     if (best === undefined || value === undefined || !best.isBetter(value)) return;
     await this.save(position);
     if (this.#savedAt !== position.step || this.#latest === undefined) return;

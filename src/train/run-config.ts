@@ -45,7 +45,7 @@ export const commandOf = ({ command = 'pretrain' }: Pick<RunConfig, 'command'>):
 function withFullPath(field: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const isFile =
-    ['dataPath', 'outputDir', 'valPath', 'init', 'checkpoint'].includes(field) ||
+    ['dataPath', 'outputDir', 'valPath', 'probePath', 'probeValPath', 'init', 'checkpoint'].includes(field) ||
     (field === 'model' && value.endsWith('.json')) ||
     (field === 'resume' && isPath(value));
   return isFile ? resolve(value) : value;

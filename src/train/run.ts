@@ -8,6 +8,7 @@ import type { KeptBest } from './kept-best.js';
 import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
+import type { Probe } from './probing.js';
 
 /** A run that is ready to start. */
 export interface Run {
@@ -22,10 +23,14 @@ export interface Run {
   readonly validationImages?: ImageSource | undefined;
   /** As in pretraining where not given. */
   readonly augmentation?: Augmentation | undefined;
-  /** The best checkpoint is kept by this metric of validation. */
+  /** Judges the weights now and then. */
+  readonly probe?: Probe | undefined;
+  /** The best checkpoint is kept by this measure. */
   readonly best?: KeptBest | undefined;
   /** Epochs behind the run at its last validation; what it goes on from may have ended more. */
   readonly validatedEpochs: number;
+  /** The same of its last probe. */
+  readonly probedEpochs: number;
   /** The checkpoint folder to go on from. */
   readonly resumeFrom?: string | undefined;
   /** Weights, moments and place at the start. */

@@ -77,8 +77,8 @@ export class Validation {
     );
   }
 
-  /** Undefined where there is no result. */
-  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<ValidationResult | undefined> {
+  /** What was found, by the names of the log; undefined where there is no result. */
+  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<Metrics | undefined> {
     const { validationImages, augmentation, state, options } = this.#run;
     this.#validatedEpochs = epochs;
     const epoch = epochs - 1;
@@ -97,8 +97,9 @@ export class Validation {
       await tell('validationFailed', { epoch, step, reason: messageOf(error) });
       return undefined;
     }
-    if (result !== undefined) await tell('validated', { epoch, step, ...result });
-    return result;
+    if (result === undefined) return undefined;
+    await tell('validated', { epoch, step, ...result });
+    return { loss: result.loss, ...inLog(result.metrics) };
   }
 
   release(): void {
@@ -114,9 +115,14 @@ export class Validation {
   }
 }
 
+/** Metrics of validation by the names that they have in the log. */
+export function inLog(metrics: Metrics = {}): Metrics {
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [`val_${name}`, value]));
+}
+
 /**
- * The loss over a source, and the other numbers that the task tells of each image: the middle of each image, with random numbers that belong to the image for good. Undefined
- * where `shouldStop` says so in between.
+ * The loss over a source, and the other numbers that the task tells of each image: the middle of each image, with random
+ * numbers that belong to the image for good. Undefined where `shouldStop` says so in between.
  */
 export async function validate(
   evaluator: Evaluator,

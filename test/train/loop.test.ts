@@ -94,6 +94,7 @@ async function run({
       trainImages: images,
       validationImages,
       validatedEpochs,
+      probedEpochs: 0,
       resumeFrom,
       state,
       position,

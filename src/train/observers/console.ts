@@ -77,6 +77,17 @@ export class ConsoleReporter implements RunObserver {
     this.note(`epoch ${epoch + 1}  no validation loss: ${reason}`);
   }
 
+  probed({ epoch, metrics }: RunEvents['probed']): void {
+    const { knn, logreg, rank_me: rankMe } = metrics;
+    this.note(
+      `epoch ${epoch + 1}  probe: kNN ${percent(knn!)}  logistic regression ${percent(logreg!)}  RankMe ${rankMe!.toFixed(1)}`,
+    );
+  }
+
+  probeFailed({ epoch, reason }: RunEvents['probeFailed']): void {
+    this.note(`epoch ${epoch + 1}  no probe: ${reason}`);
+  }
+
   imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
     this.#skippedImages++;
     if (this.#skippedImages <= skippedImagesShown) this.note(`skipped ${path}: ${reason}`);
@@ -97,7 +108,10 @@ export class ConsoleReporter implements RunObserver {
     this.close();
     const saved =
       checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`;
-    if (best !== undefined) say(`best ${metricName(best.metric)} ${percent(best.value)}: ${best.path}`);
+    if (best !== undefined) {
+      const { measure, value, path } = best;
+      say(`best ${measure.label} ${measure.isLoss ? value.toFixed(4) : percent(value)}: ${path}`);
+    }
     const signal = this.#stopSignal();
     if (step === this.#startedAt && step >= this.#totalSteps) {
       say(`already at its end (step ${step}): nothing to do; it is saved in ${checkpoint}`);

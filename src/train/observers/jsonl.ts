@@ -2,6 +2,7 @@ import { type Logger, pino } from 'pino';
 import { codeOf, messageOf, UserError } from '../../util/errors.js';
 import { trimLog } from '../log-file.js';
 import type { RunEvents, RunObserver } from '../observer.js';
+import { inLog } from '../validate.js';
 
 /** `log.jsonl`: one JSON object a line, each with a `time` and a `type`. */
 export class JsonLog implements RunObserver {
@@ -70,13 +71,20 @@ export class JsonLog implements RunObserver {
     this.#write({ type: 'epoch', ...epoch });
   }
 
-  validated({ skippedImages, metrics = {}, ...result }: RunEvents['validated']): void {
-    const named = Object.entries(metrics).map(([name, value]) => [`val_${name}`, value]);
-    this.#write({ type: 'val', ...result, skipped_images: skippedImages, ...Object.fromEntries(named) });
+  validated({ skippedImages, metrics, ...result }: RunEvents['validated']): void {
+    this.#write({ type: 'val', ...result, skipped_images: skippedImages, ...inLog(metrics) });
   }
 
   validationFailed(failure: RunEvents['validationFailed']): void {
     this.#write({ type: 'val_failed', ...failure });
+  }
+
+  probed({ metrics, ...at }: RunEvents['probed']): void {
+    this.#write({ type: 'probe', ...at, ...metrics });
+  }
+
+  probeFailed(failure: RunEvents['probeFailed']): void {
+    this.#write({ type: 'probe_failed', ...failure });
   }
 
   checkpointSaved(checkpoint: RunEvents['checkpointSaved']): void {

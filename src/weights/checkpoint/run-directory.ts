@@ -5,7 +5,7 @@
  *   images.list           the paths of its images below the data folder in their order, each ended by a zero byte
  *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json, SHA256SUMS}
  *   checkpoints/latest    one line: the name of the last whole checkpoint
- *   checkpoints/best      the same of the best one, where the run keeps it
+ *   checkpoints/best…     the same of the best one, where the run keeps it: see `bestNames`
  *
  * A step-<N> folder appears by one rename, when all of it is on the disk; what is not whole is called .tmp-….
  */
@@ -35,9 +35,12 @@ export function runPaths(run: string) {
     artifacts: join(run, 'artifacts'),
     checkpoints: join(run, 'checkpoints'),
     latest: join(run, 'checkpoints', 'latest'),
-    best: join(run, 'checkpoints', 'best'),
   };
 }
+
+/** Files that name the best checkpoint of a run: of a classifier, by a probe, by the loss of validation. */
+export const bestNames = ['best', 'best-probe', 'best-val'] as const;
+export type BestName = (typeof bestNames)[number];
 
 export interface Checkpoint {
   readonly folder: string;
@@ -129,15 +132,15 @@ async function removeTemporaries(checkpoints: string): Promise<void> {
   }
 }
 
-/** Makes `best` name a checkpoint of the run. */
-export function pointBestAt(run: string, folder: string): Promise<void> {
-  return writeTextAtomically(runPaths(run).best, `${basename(folder)}\n`);
+/** Makes one of these files name a checkpoint of the run. */
+export function pointBestAt(run: string, best: BestName, folder: string): Promise<void> {
+  return writeTextAtomically(join(runPaths(run).checkpoints, best), `${basename(folder)}\n`);
 }
 
-/** The checkpoint that `best` names, if it has all its files. */
-export async function bestCheckpoint(run: string): Promise<Checkpoint | undefined> {
-  const { checkpoints, best } = runPaths(run);
-  const name = (await readFile(best, 'utf8').catch(() => '')).trim();
+/** The checkpoint that one of these files names, if it has all its files. */
+export async function bestCheckpoint(run: string, best: BestName): Promise<Checkpoint | undefined> {
+  const { checkpoints } = runPaths(run);
+  const name = (await readFile(join(checkpoints, best), 'utf8').catch(() => '')).trim();
   const match = checkpointName.exec(name);
   const folder = join(checkpoints, name);
   return match !== null && (await isWhole(folder)) ? { folder, step: Number(match[2]) } : undefined;

@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { epochLosses, logHasSteps, trimLog, validatedEpochs } from '../../../src/train/log-file.js';
+import { epochLosses, loggedEpochs, logHasSteps, trimLog } from '../../../src/train/log-file.js';
 import { JsonLog } from '../../../src/train/observers/jsonl.js';
 import { readLog } from '../../support/cli-files.js';
 import { startOf, stepOf, temporaryFolder } from '../support.js';
@@ -144,12 +144,12 @@ test('a file that is no log of a run is refused and stays as it is', async () =>
   expect(readFileSync(path, 'utf8')).toBe('');
 });
 
-test('validatedEpochs tells which epochs a run has validated by a step', async () => {
+test('loggedEpochs tells which epochs a run has validated by a step', async () => {
   const path = join(temporaryFolder(), 'log.jsonl');
-  expect(await validatedEpochs(path, 6)).toBe(0);
+  expect(await loggedEpochs(path, 'val', 6)).toBe(0);
   await writeRun(path, 6);
-  expect(await validatedEpochs(path, 6)).toBe(3);
-  expect(await validatedEpochs(path, 5)).toBe(2);
+  expect(await loggedEpochs(path, 'val', 6)).toBe(3);
+  expect(await loggedEpochs(path, 'val', 5)).toBe(2);
 });
 
 test('logHasSteps tells a run that trained from one that only started', async () => {

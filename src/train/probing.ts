@@ -1,0 +1,67 @@
+import type { BoundTensor } from '../runtime/tensor.js';
+import { messageOf } from '../util/errors.js';
+import type { Trainer } from './engine/trainer.js';
+import type { Metrics, Tell } from './observer.js';
+import type { Position } from './position.js';
+import type { Run } from './run.js';
+
+/** Judges weights by pictures whose classes are known, which they were not trained with. */
+export interface Probe {
+  /** Epochs from one to the next; after the last epoch there is one in any case. */
+  readonly every: number;
+  /**
+   * What is found, by the names of the log; undefined where `shouldStop` says so in between. Nothing of the run changes.
+   *
+   * @param parameters by name, where the device has them
+   */
+  judge(
+    parameters: ReadonlyMap<string, BoundTensor>,
+    shouldStop: () => boolean,
+  ): Promise<Metrics | undefined>;
+}
+
+/** The probes of a run, if it has any. One that fails ends no run: it is told. */
+export class Probing {
+  readonly #run: Pick<Run, 'probe' | 'plan' | 'state' | 'probedEpochs'>;
+  readonly #trainer: Pick<Trainer, 'parameter'>;
+  readonly #shouldStop: () => boolean;
+  #probedEpochs: number;
+
+  /** @param shouldStop whether to leave it to the process that goes on with the run */
+  constructor(
+    run: Pick<Run, 'probe' | 'plan' | 'state' | 'probedEpochs'>,
+    trainer: Pick<Trainer, 'parameter'>,
+    shouldStop: () => boolean,
+  ) {
+    this.#run = run;
+    this.#trainer = trainer;
+    this.#shouldStop = shouldStop;
+    this.#probedEpochs = run.probedEpochs;
+  }
+
+  /** Whether an epoch to be probed has just ended and was not, maybe by a process that was killed first. */
+  isDue({ epoch, stepInEpoch, step }: Position): boolean {
+    const { probe, plan } = this.#run;
+    if (probe === undefined || stepInEpoch !== 0 || epoch <= this.#probedEpochs) return false;
+    return (epoch % probe.every === 0 || step >= plan.totalSteps) && !this.#shouldStop();
+  }
+
+  /** What was found; undefined where there is no result. */
+  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<Metrics | undefined> {
+    const { probe, state } = this.#run;
+    this.#probedEpochs = epochs;
+    const epoch = epochs - 1;
+    const parameters = new Map(
+      state.manifest.parameters.map((parameter) => [parameter.name, this.#trainer.parameter(parameter)]),
+    );
+    let metrics: Metrics | undefined;
+    try {
+      metrics = await probe!.judge(parameters, this.#shouldStop);
+    } catch (error) {
+      await tell('probeFailed', { epoch, step, reason: messageOf(error) });
+      return undefined;
+    }
+    if (metrics !== undefined) await tell('probed', { epoch, step, metrics });
+    return metrics;
+  }
+}
