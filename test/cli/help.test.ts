@@ -8,6 +8,7 @@ const commands = [
   'finetune',
   'linprobe',
   'reconstruct',
+  'embed',
   'export-encoder',
   'export',
   'models',
@@ -127,6 +128,20 @@ test.each<[string, string[]]>([
   ['embed', ['checkpoint', 'pool', 'num-heads']],
   ['export', ['checkpoint', 'format', 'num-heads', 'decoder-num-heads']],
   ['models', ['measure', 'json']],
+  [
+    'embed',
+    [
+      'checkpoint',
+      'data-path',
+      'output',
+      'pool',
+      'layer',
+      'input-size',
+      'labels',
+      'rescan',
+      'batch-size',
+    ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
+  ],
   [
     'finetune',
     ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
