@@ -23,23 +23,25 @@ export function rankMe({ values, size }: Omit<LabelledFeatures, 'labels'>): numb
   return Math.exp(-terms.reduce((total, term) => total + term, 0));
 }
 
-/** XᵀX [D, D] in float64, four rows at a time for the sake of speed. */
+/** The upper triangle of XᵀX [D, D] in float64, four rows at a time for the sake of speed. */
 function columnProducts(values: Float32Array, rows: number, size: number): Float64Array {
   const sums = new Float64Array(size * size);
-  const zeros = new Float32Array(size);
-  const row = (i: number) => (i < rows ? values.subarray(i * size, (i + 1) * size) : zeros);
+  const four = [0, 1, 2, 3].map(() => new Float64Array(size)) as Rows;
   for (let first = 0; first < rows; first += 4) {
-    addProducts(sums, size, row(first), row(first + 1), row(first + 2), row(first + 3));
+    for (const [i, row] of four.entries()) {
+      const start = (first + i) * size;
+      if (first + i < rows) row.set(values.subarray(start, start + size));
+      else row.fill(0);
+    }
+    addProducts(sums, size, four);
   }
-  return mirrored(sums, size);
+  return sums;
 }
 
-/** sums += aaᵀ + bbᵀ + ccᵀ + ddᵀ, the upper triangle. */
-function addProducts(
-  sums: Float64Array,
-  size: number,
-  ...[a, b, c, d]: readonly [Float32Array, Float32Array, Float32Array, Float32Array]
-): void {
+type Rows = [Float64Array, Float64Array, Float64Array, Float64Array];
+
+/** sums += aᵀa + bᵀb + cᵀc + dᵀd */
+function addProducts(sums: Float64Array, size: number, [a, b, c, d]: Rows): void {
   for (let i = 0; i < size; i++) {
     const [ai, bi, ci, di] = [a[i]!, b[i]!, c[i]!, d[i]!];
     for (let j = i, at = i * size + i; j < size; j++, at++) {
@@ -48,7 +50,7 @@ function addProducts(
   }
 }
 
-/** XXᵀ [N, N]: the same eigenvalues but for zeros. */
+/** The upper triangle of XXᵀ [N, N]: the same eigenvalues but for zeros. */
 function rowProducts(values: Float32Array, rows: number, size: number): Float64Array {
   const sums = new Float64Array(rows * rows);
   for (let i = 0; i < rows; i++) {
@@ -58,13 +60,5 @@ function rowProducts(values: Float32Array, rows: number, size: number): Float64A
       sums[i * rows + j] = sum;
     }
   }
-  return mirrored(sums, rows);
-}
-
-/** The symmetric matrix whose upper triangle is given. */
-function mirrored(matrix: Float64Array, size: number): Float64Array {
-  for (let i = 0; i < size; i++) {
-    for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i]!;
-  }
-  return matrix;
+  return sums;
 }

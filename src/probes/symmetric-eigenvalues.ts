@@ -1,7 +1,7 @@
 /**
  * Eigenvalues without eigenvectors, which libraries compute too, in ten times the time: 10 s for 768 columns.
  *
- * @param matrix symmetric [n, n], both halves; overwritten
+ * @param matrix symmetric [n, n], of which the upper triangle is read; overwritten
  * @returns in ascending order, with an error of about 1e-15 of the largest
  */
 export function symmetricEigenvalues(matrix: Float64Array, n: number): Float64Array {
@@ -58,18 +58,27 @@ function reflect(a: Float64Array, n: number, first: number, v: Float64Array, w: 
   let norm = 0;
   for (let i = first; i < n; i++) norm += v[i]! ** 2;
   const beta = 2 / norm;
+  // w = A·v by the upper triangle
+  w.fill(0, first);
+  for (let i = first; i < n; i++) {
+    const vi = v[i]!;
+    let sum = a[i * n + i]! * vi;
+    for (let j = i + 1, at = i * n + j; j < n; j++, at++) {
+      sum += a[at]! * v[j]!;
+      w[j]! += a[at]! * vi;
+    }
+    w[i]! += sum;
+  }
   let product = 0; // pᵀv, p = β·A·v
   for (let i = first; i < n; i++) {
-    let sum = 0;
-    for (let j = first, at = i * n + first; j < n; j++, at++) sum += a[at]! * v[j]!;
-    w[i] = beta * sum;
+    w[i]! *= beta;
     product += w[i]! * v[i]!;
   }
   for (let i = first; i < n; i++) w[i]! -= ((beta * product) / 2) * v[i]!;
   for (let i = first; i < n; i++) {
     const vi = v[i]!;
     const wi = w[i]!;
-    for (let j = first, at = i * n + first; j < n; j++, at++) a[at]! -= vi * w[j]! + wi * v[j]!;
+    for (let j = i, at = i * n + i; j < n; j++, at++) a[at]! -= vi * w[j]! + wi * v[j]!;
   }
 }
 
