@@ -1,8 +1,8 @@
 /** `mae finetune` and `mae linprobe` on colours that are easy to tell, through the command line. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { writeClassFolders } from '../support/class-folders.js';
 import { maeError, maeOk } from '../support/cli.js';
 import {
   type FlagValues,
@@ -23,24 +23,12 @@ const [train, val, pretrained] = ['train', 'val', 'pretrained'].map((name) => jo
   string,
 ];
 const model = writeModel(folder, { ...tinyModel, depth: 2 });
-const colours = { blue: [40, 60, 200], green: [50, 190, 70], red: [210, 60, 50] } as const;
 let runs = 0;
 const newRun = () => join(folder, `run-${++runs}`);
 
 beforeAll(async () => {
-  for (const [where, count] of [
-    [train, 8],
-    [val, 3],
-  ] as const) {
-    for (const [name, [r, g, b]] of Object.entries(colours)) {
-      mkdirSync(join(where, name), { recursive: true });
-      for (let i = 0; i < count; i++) {
-        const background = { r: r + 5 * i, g: g + 3 * i, b: b - 4 * i };
-        const picture = sharp({ create: { width: 24, height: 20, channels: 3, background } });
-        await picture.png().toFile(join(where, name, `${i}.png`));
-      }
-    }
-  }
+  await writeClassFolders(train, 8);
+  await writeClassFolders(val, 3);
   await maeOk(pretrainArgs({ 'data-path': train, model, 'output-dir': pretrained, epochs: 1 }));
 });
 
