@@ -73,6 +73,7 @@ export function buildArtifacts(task: Task, options: ArtifactOptions): Artifacts 
     model: task.model,
     batchSize,
     inputs: task.inputs(batchSize),
+    ...(task.evaluationInputs && { evaluationInputs: task.evaluationInputs(batchSize) }),
     outputs: outputsOf(evaluation),
     accumulate,
     ...(gradCheckpointing && { gradCheckpointing }),

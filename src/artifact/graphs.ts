@@ -142,7 +142,7 @@ export function gradientNormGraph(specs: readonly ParameterSpec[], gradients: re
 /** The task's evaluation: nothing changes. */
 export function evaluationGraph(task: Task, batchSize: number): Graph {
   const parameters = declareParameters(task.parameters);
-  const batch = declareBatch(task.inputs(batchSize));
+  const batch = declareBatch(task.evaluationInputs?.(batchSize) ?? task.inputs(batchSize));
   return {
     name: 'eval_model',
     inputs: [...batch.values, ...parameters.values],

@@ -18,6 +18,8 @@ export interface Manifest {
   readonly batchSize: number;
   /** What each batch brings to the training and the evaluation graph. */
   readonly inputs: readonly BatchInput[];
+  /** What it brings to the evaluation graph, where that is something else. */
+  readonly evaluationInputs?: readonly BatchInput[];
   /** Those of the evaluation graph; float32. */
   readonly outputs: readonly { readonly name: string; readonly shape: Shape }[];
   /** Whether the training graph adds to `<parameter>_grad.accumulation.buffer` inputs. */
@@ -65,6 +67,14 @@ export const emaModelFile = 'ema_model.onnx';
 
 /** The last output of the training graph: a number that is there once all gradients are. */
 export const gradientsDoneName = 'gradients_done';
+
+/** What a batch brings to the evaluation graph. */
+export function evaluationInputsOf({
+  inputs,
+  evaluationInputs,
+}: Pick<Manifest, 'inputs' | 'evaluationInputs'>): readonly BatchInput[] {
+  return evaluationInputs ?? inputs;
+}
 
 /** Numbers in the model, fixed positions counted. */
 export function parameterCount({ parameters }: Pick<Manifest, 'parameters'>): number {

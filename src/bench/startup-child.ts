@@ -55,7 +55,7 @@ lap('lower');
 encodeModel(lowered);
 lap('serialize');
 
-const { artifacts, runtimeOptions } = await prepare(options, maeTask);
+const { artifacts, runtimeOptions } = await prepare(options, maeTask(modelOf(options), options));
 const artifactFolder = join(folder, 'artifacts');
 writeArtifacts(artifacts, artifactFolder);
 lap('artifacts');

@@ -10,6 +10,7 @@ import { checkMemory, formatGiB } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
 import { prepare } from '../jobs/prepare.js';
 import { maeTask } from '../model/mae.js';
+import { modelOf } from '../model/presets.js';
 import type { Device } from '../runtime/device.js';
 import type { Compute } from '../train/engine/compute.js';
 import { UserError } from '../util/errors.js';
@@ -54,7 +55,7 @@ type StepArguments = Arguments<typeof options>;
 export async function run(argv: StepArguments): Promise<void> {
   const { steps, numWorkers, profile } = argv;
   noteThreads(argv.threads);
-  const prepared = await prepare(argv, maeTask);
+  const prepared = await prepare(argv, maeTask(modelOf(argv), argv));
   const { device, compute, artifacts } = prepared;
   checkMemory(artifacts.manifest, argv, device);
   const result = await withScratchFolder(async (scratch) => {

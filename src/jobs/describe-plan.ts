@@ -1,30 +1,32 @@
 import { parameterCount } from '../artifact/manifest.js';
 import type { ImageSource } from '../data/sources/source.js';
-import { formatInputSize } from '../model/config.js';
-import type { MaeOptions } from '../model/mask.js';
 import { learningRate } from '../model/optim/schedule.js';
 import type { DeviceMemory } from '../runtime/device-memory.js';
-import type { PretrainOptions } from '../train/options.js';
+import type { TrainOptions } from '../train/options.js';
 import type { Plan } from '../train/plan.js';
 import { estimateMemory, formatGiB } from './memory-estimate.js';
 import type { Prepared } from './prepare.js';
 
+/** What only the task of a run knows of it, for people. */
+export interface TaskDescription {
+  readonly model: string;
+  readonly tokens: string;
+}
+
 /** What a run would be, as rows of a name and a value; a row without a name goes on with the one before it. */
 export function describePlan(
-  { options, device, compute, task, artifacts: { manifest } }: Prepared<PretrainOptions>,
+  { options, device, compute, artifacts: { manifest } }: Prepared<TrainOptions>,
   { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize, leftOverImages }: Plan,
   images: ImageSource,
   available: DeviceMemory | undefined,
+  { model, tokens }: TaskDescription,
 ): [name: string, value: string][] {
-  const { model } = task;
   const memory = estimateMemory(manifest, device);
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
-  const { patches, kept, predicted } = manifest.options as MaeOptions;
-  const removed = `${patches - kept} removed${predicted === undefined ? '' : `, ${predicted} of them predicted`}`;
   return [
-    ['model', `${options.model}, ${formatInputSize(model)}, patch ${model.patchSize}`],
+    ['model', model],
     ['parameters', `${millions} M`],
-    ['tokens', `${patches} patches an image: ${kept} visible, ${removed}`],
+    ['tokens', tokens],
     [
       'memory',
       `about ${formatGiB(memory.totalBytes)}: ${formatGiB(memory.stateBytes)} parameters, gradients and moments, ` +

@@ -1,21 +1,15 @@
-import { type Artifacts, buildArtifacts } from '../artifact/build.js';
-import type { ModelConfig } from '../model/config.js';
-import { modelOf } from '../model/presets.js';
+import { type ArtifactOptions, type Artifacts, buildArtifacts } from '../artifact/build.js';
 import type { Task } from '../model/task.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import type { Device } from '../runtime/device.js';
 import type { RuntimeOptions } from '../runtime/runtime.js';
 import { type Compute, chooseCompute } from '../train/engine/compute.js';
-import type { PretrainOptions } from '../train/options.js';
+import type { TrainOptions } from '../train/options.js';
 import { divideBatch } from './auto-batch.js';
 
 /** What the graphs of a run follow from, whatever its task. */
 export interface PrepareOptions
-  extends Pick<
-    PretrainOptions,
-    'model' | 'batchSize' | 'accumIter' | 'threads' | 'device' | 'precision' | 'kernels'
-  > {
-  readonly inputSize?: ModelConfig['inputSize'] | undefined;
+  extends Pick<TrainOptions, 'batchSize' | 'accumIter' | 'threads' | 'device' | 'precision' | 'kernels'> {
   readonly gradCheckpointing: boolean;
   /** Whether batchSize and accumIter are divided anew. */
   readonly autoBatch?: boolean;
@@ -23,6 +17,9 @@ export interface PrepareOptions
   readonly outputDir?: string;
   readonly resume?: string;
 }
+
+/** How weights follow their gradients. */
+export type UpdateOptions = Pick<ArtifactOptions, 'optimizer' | 'emaDecay'>;
 
 export interface Prepared<O> {
   /** As given, with the batch divided where `autoBatch` asks for it. */
@@ -36,18 +33,18 @@ export interface Prepared<O> {
 }
 
 /**
- * What every command that trains decides first: model, device, precision, batch, and with them the graphs. A UserError
- * where they do not fit together. Nothing is written, and no memory is taken.
+ * What every command that trains decides first: device, precision, batch, and with them the graphs of its task. A
+ * UserError where they do not fit together. Nothing is written, and no memory is taken.
  */
 export async function prepare<O extends PrepareOptions>(
   given: O,
-  taskOf: (model: ModelConfig, options: O) => Task,
+  task: Task,
+  update: UpdateOptions = {},
 ): Promise<Prepared<O>> {
-  const task = taskOf(modelOf(given), given);
   const device = chooseDevice(given.device, given.precision);
   const compute = chooseCompute(given, device);
   const runtimeOptions = { threads: given.threads, kernelsPath: compute.kernels?.path, device };
-  const build = (options: O): Artifacts => buildFor(task, options, compute, device);
+  const build = (options: O): Artifacts => buildFor(task, options, update, compute, device);
   const options = await divideBatch(given, build, runtimeOptions);
   return { options, device, compute, task, artifacts: build(options), runtimeOptions };
 }
@@ -55,11 +52,13 @@ export async function prepare<O extends PrepareOptions>(
 function buildFor(
   task: Task,
   { batchSize, accumIter, gradCheckpointing }: PrepareOptions,
+  update: UpdateOptions,
   { kernelPrecision, graphPrecision }: Compute,
   { lacks }: Device,
 ): Artifacts {
   const accumulate = accumIter > 1;
   return buildArtifacts(task, {
+    ...update,
     batchSize,
     accumulate,
     gradCheckpointing,

@@ -3,14 +3,14 @@ import { folderOfList, readImageList } from '../data/sources/image-list.js';
 import { type PathList, terminatedPaths } from '../data/sources/path-list.js';
 import type { ImageSource, SharedFolder, SharedSource } from '../data/sources/source.js';
 import { earlierRule } from '../data/sources/what-counts.js';
-import type { PretrainOptions } from '../train/options.js';
+import type { TrainOptions } from '../train/options.js';
 import { anotherRun, type RecordedRun, runToContinue } from '../train/recorded-run.js';
 import { UserError } from '../util/errors.js';
 import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { openImageFolder } from './open-images.js';
 
-type ImageOptions = Pick<PretrainOptions, 'dataPath' | 'valPath' | 'outputDir' | 'resume' | 'rescan'>;
+type ImageOptions = Pick<TrainOptions, 'dataPath' | 'valPath' | 'outputDir' | 'resume' | 'rescan'>;
 type Note = (line: string) => void;
 
 export interface RunImages {

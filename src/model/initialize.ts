@@ -3,6 +3,13 @@ import { sizeOf } from '../util/shape.js';
 import type { ParameterSpec } from './parameters.js';
 import { sinCosPositions } from './positions.js';
 
+function truncatedNormal(random: RandomStream, deviation: number): number {
+  for (;;) {
+    const value = deviation * random.normal();
+    if (Math.abs(value) <= 2) return value;
+  }
+}
+
 /**
  * Fills a parameter as the paper does: xavier-uniform matrices, tokens from N(0, 0.02²), layer norms 1 and 0,
  * fixed positions. A pure function of (seed, index), where `index` is the parameter's place in the model.
@@ -23,6 +30,10 @@ export function initialize(
       return;
     case 'normal':
       for (let i = 0; i < target.length; i++) target[i] = initialization.deviation * random.normal();
+      return;
+    // N(0, deviation²) between −2 and 2, as timm's trunc_normal_: 2 is no multiple of the deviation
+    case 'truncated-normal':
+      for (let i = 0; i < target.length; i++) target[i] = truncatedNormal(random, initialization.deviation);
       return;
     case 'uniform':
       random.fillUniform(target, -initialization.bound, initialization.bound);

@@ -1,5 +1,5 @@
 import type { Value } from '../compiler/graph/graph.js';
-import { add, gelu } from '../compiler/graph/ops/elementwise.js';
+import { add, gelu, mul } from '../compiler/graph/ops/elementwise.js';
 import { gemm } from '../compiler/graph/ops/linalg.js';
 import { reshape, slice } from '../compiler/graph/ops/movement.js';
 import { attention, layerNormalization } from '../compiler/graph/ops/normalization.js';
@@ -48,6 +48,8 @@ export interface BlockOptions {
   readonly epsilon?: number;
   /** The tokens that are read afterwards, all where not given: the block gives no others. */
   readonly read?: TokenRange | undefined;
+  /** What the residuals of attention and of the MLP are multiplied by, each [B, 1, 1]; by nothing where not given. */
+  readonly dropPath?: readonly [attention: Value, mlp: Value] | undefined;
 }
 
 /** A pre-norm transformer block. x: [B, T, D] → [B, T, D], or fewer tokens where no more are read. */
@@ -55,12 +57,16 @@ export function block(
   x: Value,
   p: Parameters,
   name: string,
-  { heads, epsilon = layerNormEpsilon, read }: BlockOptions,
+  { heads, epsilon = layerNormEpsilon, read, dropPath }: BlockOptions,
 ): Value {
   const attended = selfAttention(layerNorm(x, p, `${name}.norm1`, epsilon), p, `${name}.attn`, heads, read);
-  x = add(tokensOf(x, read), attended);
+  x = add(tokensOf(x, read), times(attended, dropPath?.[0]));
   const hidden = gelu(linear(layerNorm(x, p, `${name}.norm2`, epsilon), p, `${name}.mlp.fc1`));
-  return add(x, linear(hidden, p, `${name}.mlp.fc2`));
+  return add(x, times(linear(hidden, p, `${name}.mlp.fc2`), dropPath?.[1]));
+}
+
+function times(x: Value, factor: Value | undefined): Value {
+  return factor === undefined ? x : mul(x, factor);
 }
 
 function tokensOf(x: Value, range: TokenRange | undefined): Value {

@@ -4,7 +4,7 @@ import { type ModelConfig, patchCount, patchGrid } from './config.js';
 /** How a parameter starts; see `initialize.ts`. */
 export type Initialization =
   | { kind: 'zeros' | 'ones' | 'xavier-uniform' }
-  | { kind: 'normal'; deviation: number }
+  | { kind: 'normal' | 'truncated-normal'; deviation: number }
   | { kind: 'uniform'; bound: number }
   | { kind: 'sin-cos-positions'; rows: number; columns: number };
 

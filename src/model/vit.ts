@@ -5,13 +5,13 @@
 import { constant } from '../compiler/graph/constant.js';
 import type { Value } from '../compiler/graph/graph.js';
 import { add, cast, mul } from '../compiler/graph/ops/elementwise.js';
-import { pad, reshape, transpose } from '../compiler/graph/ops/movement.js';
+import { concat, expand, pad, reshape, transpose } from '../compiler/graph/ops/movement.js';
 import type { ModelConfig } from './config.js';
 import { imagenetDeviation, imagenetMean } from './imagenet.js';
-import { block, layerNorm, linear, type Parameters } from './layers.js';
+import { type BlockOptions, block, layerNorm, linear, type Parameters, type TokenRange } from './layers.js';
 import type { OnBlock } from './task.js';
 
-/** uint8 [B, H, W, 3] → [B·L, P], each patch flattened row, column, channel. */
+/** [B, H, W, 3] → [B·L, P], each patch flattened row, column, channel. */
 export function patchify(images: Value, patch: number): Value {
   const [batch, height, width] = images.shape as [number, number, number, number];
   const [rows, columns] = [height / patch, width / patch];
@@ -41,15 +41,44 @@ export function embedPatches(patches: Value, p: Parameters): Value {
   return linear(channelsFirst, flat, 'patch_embed.proj');
 }
 
-/** The transformer blocks over tokens and the norm after them. x: [B, T, D] → [B, T, D]. */
-export function forwardBlocks(config: ModelConfig, p: Parameters, x: Value, onBlock?: OnBlock): Value {
+export interface BlocksOptions {
+  readonly onBlock?: OnBlock | undefined;
+  /** The tokens that are read afterwards, all where not given: the last block gives no others. */
+  readonly read?: TokenRange | undefined;
+  /** Of each block. */
+  readonly dropPath?: ((block: number) => BlockOptions['dropPath']) | undefined;
+}
+
+/** The transformer blocks over tokens, without the norm after them. x: [B, T, D] → [B, T, D], or fewer tokens. */
+export function transformerBlocks(
+  config: ModelConfig,
+  p: Parameters,
+  x: Value,
+  { onBlock, read, dropPath }: BlocksOptions = {},
+): Value {
   const { depth, numHeads, layerNormEps } = config;
   for (let i = 0; i < depth; i++) {
-    const y = block(x, p, `blocks.${i}`, { heads: numHeads, epsilon: layerNormEps });
+    const y = block(x, p, `blocks.${i}`, {
+      heads: numHeads,
+      epsilon: layerNormEps,
+      read: i === depth - 1 ? read : undefined,
+      dropPath: dropPath?.(i),
+    });
     onBlock?.(x, y);
     x = y;
   }
-  return layerNorm(x, p, 'norm', layerNormEps);
+  return x;
+}
+
+/** The transformer blocks over tokens and the norm after them. x: [B, T, D] → [B, T, D]. */
+export function forwardBlocks(config: ModelConfig, p: Parameters, x: Value, onBlock?: OnBlock): Value {
+  return layerNorm(transformerBlocks(config, p, x, { onBlock }), p, 'norm', config.layerNormEps);
+}
+
+/** The tokens of all patches of an image in their order, with positions. patches: float32 [B, L, P] → [B, 1 + L, D]. */
+export function patchTokens(config: ModelConfig, p: Parameters, patches: Value): Value {
+  const cls = expand(p('cls_token'), [patches.shape[0]!, 1, config.embedDim]);
+  return add(concat([cls, embedPatches(patches, p)], 1), p('pos_embed'));
 }
 
 /**

@@ -21,7 +21,7 @@ export function saveCheckpoint(
   state: ModelState,
   position: Position,
   keep: number,
-  spared?: string,
+  spared: readonly string[] = [],
 ): Promise<string> {
   const { manifest } = state;
   return writeCheckpoint(

@@ -1,12 +1,12 @@
 import type { TrainLoader } from '../data/loader.js';
 import type { BatchFeed } from './batch-feed.js';
 import type { Tell } from './observer.js';
-import type { PretrainOptions } from './options.js';
+import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import { meanLoss, type Position } from './position.js';
 
 export interface EndedEpoch {
-  readonly options: PretrainOptions;
+  readonly options: TrainOptions;
   readonly plan: Plan;
   readonly loader: TrainLoader;
   readonly feed: BatchFeed;

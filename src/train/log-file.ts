@@ -10,6 +10,7 @@ interface LogLine {
   readonly step?: number;
   readonly epoch?: number;
   readonly loss?: number;
+  readonly [field: string]: unknown;
 }
 
 /** Whether a run got as far as its first training line. A file that is no log of a run is a UserError. */
@@ -36,6 +37,22 @@ export async function validatedEpochs(path: string, lastStep: number): Promise<n
     }
   }
   return epochs;
+}
+
+/** What a run's validations told of a metric up to step `lastStep`, in their order. */
+export async function validatedMetric(
+  path: string,
+  metric: string,
+  lastStep: number,
+): Promise<{ step: number; value: number }[]> {
+  const found: { step: number; value: number }[] = [];
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) {
+      const value = line?.type === 'val' && !isLater(line, lastStep) && line[`val_${metric}`];
+      if (typeof value === 'number') found.push({ step: line!.step!, value });
+    }
+  }
+  return found;
 }
 
 /**

@@ -23,6 +23,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
   const loader = new TrainLoader({
     source: run.trainImages,
     inputs: state.manifest.inputs,
+    augmentation: run.augmentation,
     seed: options.seed,
     numWorkers: options.numWorkers,
     exifRotation: options.exifRotation,
@@ -57,7 +58,8 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       const isLast = position.step >= plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
       const isSave = checkpoints.isDue(position, isEpochEnd);
       if (isSave || isLast) await checkpoints.save(position);
-      if (validation.isDue(position)) await validation.run(position, tell);
+      if (validation.isDue(position))
+        await checkpoints.keepBest(position, await validation.run(position, tell));
       if (isSave || isEpochEnd) meter.restart();
       if (isLast) break;
 
@@ -69,7 +71,8 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
 
       await reportStep({ ...taken, lr }, { options, plan, loader, meter, badSteps, checkpoints }, tell);
     }
-    const result = { step: position.step, checkpoint: await checkpoints.end(position) };
+    const checkpoint = await checkpoints.end(position);
+    const result = { step: position.step, checkpoint, best: run.best?.checkpoint };
     await tell('finished', result);
     return result;
   } catch (error) {

@@ -1,3 +1,5 @@
+export type Metrics = Readonly<Record<string, number>>;
+
 /** What happens in a run, as data: each event with what an observer may want to know of it. */
 export interface RunEvents {
   /** Comes before the first step; `step` counts those that the run has behind it. */
@@ -55,6 +57,8 @@ export interface RunEvents {
     readonly loss: number;
     readonly images: number;
     readonly skippedImages: number;
+    /** Means of what else the task tells of each image, by name, such as `top1`: shares of 1. */
+    readonly metrics?: Metrics;
   };
   /** There is no loss for this epoch; the run goes on. */
   validationFailed: { readonly epoch: number; readonly step: number; readonly reason: string };
@@ -71,6 +75,15 @@ export interface RunResult {
   readonly step: number;
   /** Folder of the last step's checkpoint; undefined where it was not saved, for it was a bad one. */
   readonly checkpoint: string | undefined;
+  /** The best checkpoint of a run that keeps it. */
+  readonly best?: BestCheckpoint | undefined;
+}
+
+/** The checkpoint with the highest value of a metric; of equal ones the first. */
+export interface BestCheckpoint {
+  readonly metric: string;
+  readonly value: number;
+  readonly path: string;
 }
 
 /**

@@ -1,15 +1,14 @@
+import type { ClassifierPool } from '../model/classifier-parameters.js';
 import type { ModelConfig } from '../model/config.js';
 import type { Precision } from '../runtime/device-precisions.js';
 import { usableCores } from '../util/cores.js';
 
-/** Everything that `mae pretrain` can be told. A flag is the kebab-case of its field. */
-export interface PretrainOptions {
+/** What every command that trains can be told, whatever its task. A flag is the kebab-case of its field. */
+export interface TrainOptions {
   dataPath: string;
   /** Whether the folders of images are read although an index of them is kept. */
   rescan: boolean;
   outputDir: string;
-  /** A preset's name or the path of a JSON file. */
-  model: string;
   /** Pixels, or height and width; the model's own where not given. */
   inputSize?: ModelConfig['inputSize'];
   batchSize: number;
@@ -27,10 +26,6 @@ export interface PretrainOptions {
   lr?: number;
   minLr: number;
   weightDecay: number;
-  maskRatio: number;
-  /** Share of the removed patches that the decoder predicts in training; validation predicts all. */
-  predictRatio: number;
-  normPixLoss: boolean;
   /** Whether a step keeps only the input of each transformer block and computes the rest again: less memory. */
   gradCheckpointing: boolean;
   /** Largest norm of the gradient; not clipped where not given. */
@@ -43,8 +38,6 @@ export interface PretrainOptions {
   threads: number;
   /** `auto`, `never`, or the path of a checkpoint. */
   resume: string;
-  /** A checkpoint whose weights the run starts from. */
-  init?: string;
   valPath?: string;
   /** Epochs between checkpoints. */
   saveEvery: number;
@@ -62,21 +55,66 @@ export interface PretrainOptions {
   kernels: boolean;
 }
 
-/** The published recipe, and the defaults of what it does not say. */
-export const pretrainDefaults = {
+/** Everything that `mae pretrain` can be told. */
+export interface PretrainOptions extends TrainOptions {
+  /** A preset's name or the path of a JSON file. */
+  model: string;
+  maskRatio: number;
+  /** Share of the removed patches that the decoder predicts in training; validation predicts all. */
+  predictRatio: number;
+  normPixLoss: boolean;
+  /** A checkpoint whose weights the run starts from. */
+  init?: string;
+}
+
+/** What a classifier is made of: an encoder that was pretrained, or a fresh one. */
+export interface ClassifierOptions extends TrainOptions {
+  /** The weights of the encoder, and its sizes. */
+  checkpoint?: string;
+  /** The token that the head reads: the mean of those of the patches, or the class token. */
+  pool: ClassifierPool;
+  /** Smallest share of a picture that a crop has. */
+  cropScale: number;
+  /** Side of the middle that evaluation cuts out, as a share of the shorter side. */
+  evalCrop?: number;
+}
+
+/** Everything that `mae finetune` can be told. */
+export interface FinetuneOptions extends ClassifierOptions {
+  /** Sizes of a model from scratch: a preset's name or the path of a JSON file. */
+  model?: string;
+  /** Whether the encoder starts fresh. */
+  fromScratch: boolean;
+  /** Where options come from that were not given. */
+  recipe: string;
+  /** By what the learning rate falls from each block to the one before it. */
+  layerDecay: number;
+  /** Probability that a residual of the last block is dropped; 0 in the first, and even steps between. */
+  dropPath: number;
+  /** α of the Beta distributions of mixup and cutmix; 0 for none. */
+  mixup: number;
+  cutmix: number;
+  /** Probabilities that a batch is mixed, and that it is cut where both are possible. */
+  mixProb: number;
+  mixSwitchProb: number;
+  /** Label smoothing: the share of the target that all classes have in equal parts. */
+  smoothing: number;
+  /** RandAugment in timm's words, such as `rand-m9-mstd0.5-inc1`; or `none`. */
+  randAugment: string;
+  /** Probability of random erasing. */
+  randomErasing: number;
+  /** Decay of a moving average of the weights; none is kept where not given. */
+  emaDecay?: number;
+}
+
+/** Everything that `mae linprobe` can be told. */
+export type LinprobeOptions = ClassifierOptions;
+
+/** Defaults of what no recipe says. */
+export const trainDefaults = {
   rescan: false,
-  model: 'mae_vit_large_patch16',
-  batchSize: 64,
   accumIter: 1,
   autoBatch: false,
-  epochs: 800,
-  warmupEpochs: 40,
-  blr: 1.5e-4,
-  minLr: 0,
-  weightDecay: 0.05,
-  maskRatio: 0.75,
-  predictRatio: 1,
-  normPixLoss: true,
   gradCheckpointing: false,
   seed: 0,
   numWorkers: Math.min(8, usableCores()),
@@ -89,7 +127,53 @@ export const pretrainDefaults = {
   device: 'cpu',
   precision: 'auto',
   kernels: true,
+} as const satisfies Partial<TrainOptions>;
+
+const { rescan, accumIter, autoBatch, ...otherDefaults } = trainDefaults;
+
+/** The published recipe. The order is that of the options in config.json. */
+export const pretrainDefaults = {
+  rescan,
+  model: 'mae_vit_large_patch16',
+  batchSize: 64,
+  accumIter,
+  autoBatch,
+  epochs: 800,
+  warmupEpochs: 40,
+  blr: 1.5e-4,
+  minLr: 0,
+  weightDecay: 0.05,
+  maskRatio: 0.75,
+  predictRatio: 1,
+  normPixLoss: true,
+  ...otherDefaults,
 } as const satisfies Partial<PretrainOptions>;
+
+/** The published recipe, where it is the same for all models, and a batch for small machines. */
+export const finetuneDefaults = {
+  ...trainDefaults,
+  batchSize: 64,
+  fromScratch: false,
+  pool: 'mean',
+  cropScale: 0.08,
+  minLr: 1e-6,
+  weightDecay: 0.05,
+  mixProb: 1,
+  mixSwitchProb: 0.5,
+} as const satisfies Partial<FinetuneOptions>;
+
+/** The published protocol, and a batch for small machines. */
+export const linprobeDefaults = {
+  ...trainDefaults,
+  batchSize: 128,
+  pool: 'cls',
+  cropScale: 0.08,
+  epochs: 90,
+  warmupEpochs: 10,
+  blr: 0.1,
+  minLr: 0,
+  weightDecay: 0,
+} as const satisfies Partial<LinprobeOptions>;
 
 /** The recipe's warm-up, or its share of 800 epochs where the run is shorter than the warm-up. */
 export function defaultWarmupEpochs(epochs: number): number {
@@ -97,46 +181,7 @@ export function defaultWarmupEpochs(epochs: number): number {
   return epochs >= warmupEpochs ? warmupEpochs : (epochs * warmupEpochs) / published;
 }
 
-/**
- * Whether an option changes what a run computes: one that does not may be another when the run is resumed. Of an option
- * that version 0.1.0 did not have, `earlier` is what runs without it computed.
- */
-export const changesResult: {
-  readonly [K in keyof Required<PretrainOptions>]: boolean | { readonly earlier: PretrainOptions[K] };
-} = {
-  dataPath: false, // the images themselves are compared
-  rescan: false,
-  outputDir: false,
-  model: false, // its sizes are compared
-  inputSize: true,
-  batchSize: true,
-  accumIter: true,
-  autoBatch: false,
-  epochs: true,
-  maxSteps: false,
-  warmupEpochs: true,
-  blr: true,
-  lr: true,
-  minLr: true,
-  weightDecay: true,
-  maskRatio: true,
-  predictRatio: { earlier: 1 },
-  normPixLoss: true,
-  gradCheckpointing: false,
-  clipGrad: true,
-  exifRotation: { earlier: false },
-  seed: true,
-  numWorkers: false,
-  threads: false,
-  resume: false,
-  init: true,
-  valPath: false,
-  saveEvery: false,
-  saveEverySteps: false,
-  keep: false,
-  logEvery: false,
-  maxBadSteps: false,
-  device: false,
-  precision: true,
-  kernels: false,
-};
+/** A recipe's warm-up, as the same share of a run that is shorter. */
+export function warmupShare(epochs: number, recipe: { epochs: number; warmupEpochs: number }): number {
+  return recipe.warmupEpochs * Math.min(1, epochs / recipe.epochs);
+}

@@ -1,6 +1,6 @@
 import { type Schedule, scaleLearningRate } from '../model/optim/schedule.js';
 import { UserError } from '../util/errors.js';
-import type { PretrainOptions } from './options.js';
+import type { TrainOptions } from './options.js';
 
 /** How long a run is and how its learning rate goes, known before it starts. */
 export interface Plan {
@@ -14,7 +14,7 @@ export interface Plan {
 }
 
 /** @param imageCount images in the folder; the last, incomplete step of an epoch is dropped. */
-export function planRun(options: PretrainOptions, imageCount: number): Plan {
+export function planRun(options: TrainOptions, imageCount: number): Plan {
   const { batchSize, accumIter, epochs, maxSteps, warmupEpochs, minLr } = options;
   const effectiveBatchSize = batchSize * accumIter;
   const stepsPerEpoch = Math.floor(imageCount / batchSize / accumIter);

@@ -5,8 +5,15 @@ import { exifRotationDefault } from '../data/decode/orientation.js';
 import { resolveCheckpoint } from '../weights/checkpoint/resolve-checkpoint.js';
 import { checkpointsOf, runPaths } from '../weights/checkpoint/run-directory.js';
 import { logHasSteps } from './log-file.js';
-import type { PretrainOptions } from './options.js';
-import { earlierOptions, isPath, type RunConfig, readRunConfig, TornConfig } from './run-config.js';
+import type { TrainOptions } from './options.js';
+import {
+  commandOf,
+  earlierOptions,
+  isPath,
+  type RunConfig,
+  readRunConfig,
+  TornConfig,
+} from './run-config.js';
 
 /** A word for a shell. */
 const quoted = (word: string) =>
@@ -15,7 +22,7 @@ const quoted = (word: string) =>
 /** The command that starts another run: from the weights of this one, where it has some that fit. */
 export function anotherRun(
   { folder, hasCheckpoint }: Pick<RecordedRun, 'folder' | 'hasCheckpoint'>,
-  { outputDir, resume }: Pick<PretrainOptions, 'outputDir' | 'resume'>,
+  { outputDir, resume }: Pick<TrainOptions, 'outputDir' | 'resume'>,
 ): string {
   const name = outputDir.replace(/[/\\]+$/, '');
   let number = 2;
@@ -38,7 +45,7 @@ export interface RecordedRun {
 export async function runToContinue({
   outputDir,
   resume = 'auto',
-}: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>): Promise<RecordedRun | undefined> {
+}: Partial<Pick<TrainOptions, 'outputDir' | 'resume'>>): Promise<RecordedRun | undefined> {
   if (outputDir === undefined) return undefined;
   let found: { folder: string; hasCheckpoint: boolean } | undefined;
   if (isPath(resume)) {
@@ -64,7 +71,7 @@ export async function runToContinue({
  * division is another run.
  */
 export async function recordedBatch(
-  options: Partial<Pick<PretrainOptions, 'outputDir' | 'resume'>>,
+  options: Partial<Pick<TrainOptions, 'outputDir' | 'resume'>>,
 ): Promise<{ batchSize: number; accumIter: number } | undefined> {
   const recorded = (await runToContinue(options))?.config.options;
   const [batchSize, accumIter] = [recorded?.['batch-size'], recorded?.['accum-iter']];
@@ -74,12 +81,13 @@ export async function recordedBatch(
 }
 
 /** The options with `exifRotation` decided: as given, else as the run that would go on has it, else on. */
-export async function resolveExifRotation<O extends Partial<PretrainOptions>>(
+export async function resolveExifRotation<O extends Partial<TrainOptions>>(
   options: O,
 ): Promise<O & { exifRotation: boolean }> {
   const { exifRotation } = options;
   if (exifRotation !== undefined) return { ...options, exifRotation };
-  const recorded = (await runToContinue(options))?.config.options;
+  const recorded = (await runToContinue(options))?.config;
   if (recorded === undefined) return { ...options, exifRotation: exifRotationDefault };
-  return { ...options, exifRotation: { ...earlierOptions, ...recorded }['exif-rotation'] === true };
+  const all = { ...earlierOptions(commandOf(recorded)), ...recorded.options };
+  return { ...options, exifRotation: all['exif-rotation'] === true };
 }

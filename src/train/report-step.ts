@@ -2,13 +2,13 @@ import type { TrainLoader } from '../data/loader.js';
 import type { BadSteps } from './bad-steps.js';
 import type { Meter } from './meter.js';
 import type { Tell } from './observer.js';
-import type { PretrainOptions } from './options.js';
+import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { RunCheckpoints } from './run-checkpoints.js';
 import type { StepResult } from './step.js';
 
 export interface ReportedRun {
-  readonly options: PretrainOptions;
+  readonly options: TrainOptions;
   readonly plan: Plan;
   readonly loader: TrainLoader;
   readonly meter: Meter;

@@ -4,7 +4,7 @@ import { allCheckpointFiles } from '../weights/checkpoint/checkpoint-files.js';
 import { checkpointsOf, runPaths } from '../weights/checkpoint/run-directory.js';
 import { resolveWholeCheckpoint, wholeCheckpoint } from '../weights/checkpoint/whole-checkpoint.js';
 import { logHasSteps } from './log-file.js';
-import type { PretrainOptions } from './options.js';
+import type { TrainOptions } from './options.js';
 import { anotherRun } from './recorded-run.js';
 import {
   compareRuns,
@@ -23,7 +23,7 @@ import {
  */
 export async function findResume(
   config: RunConfig,
-  { outputDir, resume }: PretrainOptions,
+  { outputDir, resume }: TrainOptions,
   note: (line: string) => void,
 ): Promise<string | undefined> {
   const read = (run: string) =>

@@ -3,18 +3,20 @@ import { pointLatestAt, removeOldCheckpoints } from '../weights/checkpoint/run-d
 import type { BadSteps } from './bad-steps.js';
 import { saveCheckpoint } from './checkpointing.js';
 import type { ModelState } from './engine/model-state.js';
-import type { Tell } from './observer.js';
-import type { PretrainOptions } from './options.js';
+import type { KeptBest } from './kept-best.js';
+import type { Metrics, Tell } from './observer.js';
+import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
 
 /** What checkpoints need of a run. */
 export interface SavedRun {
-  readonly options: Pick<PretrainOptions, 'outputDir' | 'keep' | 'saveEvery' | 'saveEverySteps'>;
+  readonly options: Pick<TrainOptions, 'outputDir' | 'keep' | 'saveEvery' | 'saveEverySteps'>;
   readonly plan: Pick<Plan, 'totalSteps'>;
   readonly state: ModelState;
   readonly position: Position;
   readonly resumeFrom?: string | undefined;
+  readonly best?: KeptBest | undefined;
 }
 
 export interface SavedDevice {
@@ -68,10 +70,21 @@ export class RunCheckpoints {
       return;
     }
     this.#canSave = false; // what could not be saved now cannot be a moment later either
-    this.#latest = await saveCheckpoint(options.outputDir, state, position, options.keep, this.#good);
+    this.#latest = await saveCheckpoint(options.outputDir, state, position, options.keep, this.#spared());
     this.#canSave = true;
     this.#savedAt = step;
     await this.#tell('checkpointSaved', { step, path: this.#latest });
+  }
+
+  /** Keeps the checkpoint of a validation that found its weights the best so far. */
+  async keepBest(position: Position, { metrics }: { readonly metrics?: Metrics } = {}): Promise<void> {
+    const { best } = this.#run;
+    const value = best && metrics?.[best.metric];
+    if (best === undefined || value === undefined || !best.isBetter(value)) return;
+    await this.save(position);
+    if (this.#savedAt !== position.step || this.#latest === undefined) return;
+    await best.keep(this.#latest, value);
+    await this.#removeOld(this.#spared());
   }
 
   /** A step computed a finite loss from the newest, or from what followed it. */
@@ -119,8 +132,18 @@ export class RunCheckpoints {
     return this.#good;
   }
 
-  #removeOld(): Promise<void> {
+  #removeOld(spared = this.#best()): Promise<void> {
     const { outputDir, keep } = this.#run.options;
-    return removeOldCheckpoints(outputDir, this.#savedAt!, keep);
+    return removeOldCheckpoints(outputDir, this.#savedAt!, keep, spared);
+  }
+
+  #best(): string[] {
+    const best = this.#run.best?.checkpoint;
+    return best === undefined ? [] : [best.path];
+  }
+
+  /** Those that stay, however old. */
+  #spared(): string[] {
+    return this.#good === undefined ? this.#best() : [this.#good, ...this.#best()];
   }
 }

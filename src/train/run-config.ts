@@ -7,10 +7,13 @@ import { codeOf, messageOf, UserError } from '../util/errors.js';
 import { explained } from '../util/system-errors.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
-import { changesResult, type PretrainOptions } from './options.js';
+import { changesResult, type TrainCommand } from './changes-result.js';
+import type { TrainOptions } from './options.js';
 
 /** `config.json` of a run: every resolved option and version. */
 export interface RunConfig {
+  /** The command of the run; `pretrain` where not given. */
+  readonly command?: TrainCommand;
   readonly mae: string;
   readonly node: string;
   readonly onnxruntime: string;
@@ -21,24 +24,28 @@ export interface RunConfig {
 }
 
 export function describeRun(
-  options: PretrainOptions,
+  options: TrainOptions,
   model: ModelConfig,
   { length, fingerprint }: Pick<ImageSource, 'length' | 'fingerprint'>,
   versions: { mae: string; onnxruntime: string },
+  command: TrainCommand = 'pretrain',
 ): RunConfig {
   const flags = Object.entries(options).map(([field, value]) => [
     kebabCase(field),
     withFullPath(field, value),
   ]);
   const dataset = { images: length, fingerprint };
-  return { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
+  const run = { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
+  return command === 'pretrain' ? run : { command, ...run };
 }
+
+export const commandOf = ({ command = 'pretrain' }: Pick<RunConfig, 'command'>): TrainCommand => command;
 
 /** A path as it is from every folder: `--config` of the file is then the same run, wherever it is given. */
 function withFullPath(field: string, value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const isFile =
-    ['dataPath', 'outputDir', 'valPath', 'init'].includes(field) ||
+    ['dataPath', 'outputDir', 'valPath', 'init', 'checkpoint'].includes(field) ||
     (field === 'model' && value.endsWith('.json')) ||
     (field === 'resume' && isPath(value));
   return isFile ? resolve(value) : value;
@@ -47,23 +54,36 @@ function withFullPath(field: string, value: unknown): unknown {
 /** Whether `--resume` names a checkpoint. */
 export const isPath = (resume: string) => resume !== 'auto' && resume !== 'never';
 
-/** Whether one run's weights are those that another can start from. */
+/** Whether one run's weights are those that another can start from by --init. */
 export const fits = (there: RunConfig, here: RunConfig) =>
+  [there, here].every((run) => commandOf(run) === 'pretrain') &&
   Object.entries(here.model).every(
     ([field, value]) =>
       field === 'inputSize' ||
       JSON.stringify(there.model[field as keyof ModelConfig]) === JSON.stringify(value),
   );
 
-const table = Object.entries(changesResult).map(([field, changes]) => [kebabCase(field), changes] as const);
-const free = new Set(table.filter(([, changes]) => changes === false).map(([name]) => name));
-export const earlierOptions: Readonly<Record<string, unknown>> = Object.fromEntries(
-  table.flatMap(([name, changes]) => (typeof changes === 'object' ? [[name, changes.earlier]] : [])),
-);
+/** The options that a resumed run may have otherwise, by flag name. */
+function freeOptions(command: TrainCommand): Set<string> {
+  const table = Object.entries(changesResult[command]);
+  return new Set(table.filter(([, changes]) => changes === false).map(([field]) => kebabCase(field)));
+}
+
+/** What runs from before an option was there computed, by flag name. */
+export function earlierOptions(command: TrainCommand): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(changesResult[command]).flatMap(([field, changes]) =>
+      typeof changes === 'object' ? [[kebabCase(field), changes.earlier]] : [],
+    ),
+  );
+}
 
 /** What differs between two runs that changes what they compute, as `batch-size 64 there, 32 here`. */
 export function compareRuns(there: RunConfig, here: RunConfig): string[] {
-  const earlier = { ...earlierOptions, ...there.options };
+  const command = commandOf(here);
+  if (commandOf(there) !== command) return [`mae ${commandOf(there)} there, mae ${command} here`];
+  const free = freeOptions(command);
+  const earlier = { ...earlierOptions(command), ...there.options };
   const names = new Set([...Object.keys(earlier), ...Object.keys(here.options)]);
   // earlier versions recorded paths as they were given
   const entries: [string, unknown, unknown][] = [...names]

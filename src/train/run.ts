@@ -1,15 +1,17 @@
+import type { Augmentation } from '../data/augmentation.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { Communicator } from '../runtime/comm/communicator.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { Compute } from './engine/compute.js';
 import type { ModelState } from './engine/model-state.js';
-import type { PretrainOptions } from './options.js';
+import type { KeptBest } from './kept-best.js';
+import type { TrainOptions } from './options.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
 
 /** A run that is ready to start. */
 export interface Run {
-  readonly options: PretrainOptions;
+  readonly options: TrainOptions;
   readonly plan: Plan;
   /** The folder of the artefacts. */
   readonly artifacts: string;
@@ -18,6 +20,10 @@ export interface Run {
   readonly communicator: Communicator;
   readonly trainImages: ImageSource;
   readonly validationImages?: ImageSource | undefined;
+  /** As in pretraining where not given. */
+  readonly augmentation?: Augmentation | undefined;
+  /** The best checkpoint is kept by this metric of validation. */
+  readonly best?: KeptBest | undefined;
   /** Epochs behind the run at its last validation; what it goes on from may have ended more. */
   readonly validatedEpochs: number;
   /** The checkpoint folder to go on from. */

@@ -1,30 +1,27 @@
-import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { loadCheckpoint } from './checkpointing.js';
 import { type ModelState, sliceOf } from './engine/model-state.js';
 import { firstLossScale } from './loss-scale.js';
-import type { PretrainOptions } from './options.js';
 import { type Position, startOfRun } from './position.js';
 
+/** Reads the parameters that a new run does not start afresh. */
+export type InitialWeights = () => Promise<ReadonlyMap<string, Float32Array>>;
+
 /**
- * Fills the state with the weights at the start and says where the run is: as in the checkpoint that it goes on from,
- * with the weights that `--init` names, or fresh.
- *
- * @param note is told what a person should know of the weights, a line each
+ * Fills the state with the weights at the start and says where the run is: as in the checkpoint that it goes on from, or
+ * fresh, but for the parameters that it is given.
  */
 export async function startPosition(
   state: ModelState,
-  options: Pick<PretrainOptions, 'seed' | 'init'>,
+  seed: number,
   resumeFrom: string | undefined,
-  note: (line: string) => void,
+  initialWeights?: InitialWeights,
 ): Promise<Position> {
   if (resumeFrom !== undefined) return loadCheckpoint(resumeFrom, state);
   const { manifest, parameters } = state;
-  state.initialize(options.seed);
-  if (options.init === undefined) return startOfRun;
-  const initial = await loadInitialWeights(options.init, manifest.model);
-  for (const line of initial.notes) note(line);
+  state.initialize(seed);
+  const initial = await initialWeights?.();
   for (const parameter of manifest.parameters) {
-    const given = initial.parameters.get(parameter.name);
+    const given = initial?.get(parameter.name);
     if (given !== undefined) sliceOf(parameters, parameter).set(given);
   }
   state.startEma();

@@ -2,10 +2,10 @@ import type { Batch } from '../data/loader.js';
 import type { BatchFeed } from './batch-feed.js';
 import type { Trainer } from './engine/trainer.js';
 import { afterGoodStep, afterOverflow, judgeStep, type StepOutcome } from './loss-scale.js';
-import type { PretrainOptions } from './options.js';
+import type { TrainOptions } from './options.js';
 import type { Position } from './position.js';
 
-export interface StepOptions extends Pick<PretrainOptions, 'accumIter' | 'weightDecay' | 'clipGrad'> {
+export interface StepOptions extends Pick<TrainOptions, 'accumIter' | 'weightDecay' | 'clipGrad'> {
   readonly lr: number;
 }
 

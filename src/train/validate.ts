@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { evalModelFile } from '../artifact/manifest.js';
+import { evalModelFile, evaluationInputsOf } from '../artifact/manifest.js';
+import type { Augmentation } from '../data/augmentation.js';
 import { type ImageNote, ValidationLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { messageOf, UserError } from '../util/errors.js';
+import { sameShape } from '../util/shape.js';
 import { Evaluator } from './engine/evaluator.js';
 import type { ModelState } from './engine/model-state.js';
 import type { Trainer } from './engine/trainer.js';
-import type { Tell } from './observer.js';
+import type { Metrics, Tell } from './observer.js';
 import type { Position } from './position.js';
 
 export interface ValidationResult {
@@ -16,12 +18,15 @@ export interface ValidationResult {
   readonly loss: number;
   readonly images: number;
   readonly skippedImages: number;
+  /** Means of what else the task tells of each image, shares of 1 all of them; undefined where it tells nothing. */
+  readonly metrics?: Metrics;
 }
 
 export interface ValidationOptions {
   readonly seed: number;
   readonly numWorkers: number;
   readonly exifRotation?: boolean | undefined;
+  readonly augmentation?: Augmentation | undefined;
 }
 
 /** What validation needs of a run. */
@@ -31,6 +36,7 @@ export interface ValidatedRun {
   readonly runtime: Runtime;
   readonly state: ModelState;
   readonly validationImages?: ImageSource | undefined;
+  readonly augmentation?: Augmentation | undefined;
   readonly validatedEpochs: number;
 }
 
@@ -71,8 +77,9 @@ export class Validation {
     );
   }
 
-  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<void> {
-    const { validationImages, state, options } = this.#run;
+  /** Undefined where there is no result. */
+  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<ValidationResult | undefined> {
+    const { validationImages, augmentation, state, options } = this.#run;
     this.#validatedEpochs = epochs;
     const epoch = epochs - 1;
     let result: ValidationResult | undefined;
@@ -82,15 +89,16 @@ export class Validation {
         this.#evaluator,
         state,
         validationImages!,
-        options,
+        { ...options, augmentation },
         this.#shouldStop,
         this.#onNotes,
       );
     } catch (error) {
       await tell('validationFailed', { epoch, step, reason: messageOf(error) });
-      return;
+      return undefined;
     }
     if (result !== undefined) await tell('validated', { epoch, step, ...result });
+    return result;
   }
 
   release(): void {
@@ -107,7 +115,7 @@ export class Validation {
 }
 
 /**
- * The loss over a source: the middle of each image, with random numbers that belong to the image for good. Undefined
+ * The loss over a source, and the other numbers that the task tells of each image: the middle of each image, with random numbers that belong to the image for good. Undefined
  * where `shouldStop` says so in between.
  */
 export async function validate(
@@ -118,17 +126,24 @@ export async function validate(
   shouldStop: () => boolean,
   onNotes: OnNotes = async () => {},
 ): Promise<ValidationResult | undefined> {
-  const { seed, numWorkers, exifRotation } = options;
-  const { inputs } = state.manifest;
-  const loader = new ValidationLoader({ source, inputs, seed, numWorkers, exifRotation });
-  let sum = 0;
+  const { manifest } = state;
+  const loader = new ValidationLoader({ ...options, source, inputs: evaluationInputsOf(manifest) });
+  const { batchSize } = manifest;
+  const told = manifest.outputs.filter(({ shape }) => sameShape(shape, [batchSize])).map(({ name }) => name);
+  const sums = new Map(told.map((name) => [name, 0]));
   let images = 0;
   try {
     for (let batch = await loader.next(); batch !== undefined; batch = await loader.next()) {
       if (shouldStop()) return undefined;
       await onNotes(batch.notes);
       await evaluator.run(batch.inputs);
-      for (let i = 0; i < batch.count; i++) sum += evaluator.outputs['image_loss']![i]!;
+      for (const name of told) {
+        const values = evaluator.outputs[name]!.subarray(0, batch.count);
+        sums.set(
+          name,
+          values.reduce((sum, value) => sum + value, sums.get(name)!),
+        );
+      }
       images += batch.count;
       batch.release();
     }
@@ -137,5 +152,9 @@ export async function validate(
   }
   const skippedImages = loader.skipped.length;
   if (images === 0) throw new UserError(`no image of ${source.root} can be read`);
-  return { loss: sum / images, images, skippedImages };
+  const { image_loss: loss, ...metrics } = Object.fromEntries(
+    [...sums].map(([name, sum]) => [name, sum / images]),
+  );
+  const hasMetrics = Object.keys(metrics).length > 0;
+  return { loss: loss!, images, skippedImages, ...(hasMetrics && { metrics }) };
 }

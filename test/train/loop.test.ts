@@ -76,7 +76,7 @@ async function run({
     artifacts,
   );
   const state = new ModelState(readManifest(artifacts));
-  const position = await startPosition(state, options, resumeFrom, () => {});
+  const position = await startPosition(state, options.seed, resumeFrom);
   let step = position.step;
   const counter: RunObserver = {
     stepped(event) {

@@ -7,6 +7,7 @@ const afterGradients = 'it works on gradients that are there already: no loss is
 /** The operators that no gradient flows through, and why. All others have a rule. */
 export const notDifferentiable = {
   HardSigmoid: lowered,
+  Less: 'its result is true or false: evaluation counts with it',
   Where: lowered,
   ScatterND: 'it is the derivative of Gather: first derivatives only',
 

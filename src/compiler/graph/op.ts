@@ -2,7 +2,7 @@
 export type UnaryOp = 'Neg' | 'Exp' | 'Log' | 'Sqrt' | 'Reciprocal' | 'Erf' | 'Gelu';
 /** Two tensors that broadcast. */
 export type BinaryOp = 'Add' | 'Sub' | 'Mul' | 'Div';
-export type ElementwiseOp = UnaryOp | BinaryOp | 'HardSigmoid' | 'Cast';
+export type ElementwiseOp = UnaryOp | BinaryOp | 'HardSigmoid' | 'Less' | 'Cast';
 
 export type LinalgOp = 'MatMul' | 'Gemm';
 

@@ -49,6 +49,7 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   Reciprocal: 'float32',
   Erf: 'float32',
   HardSigmoid: 'float32',
+  Less: 'float32',
   Add: 'float32',
   Sub: 'float32',
   Mul: 'float32',

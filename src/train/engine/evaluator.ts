@@ -1,4 +1,4 @@
-import type { Manifest } from '../../artifact/manifest.js';
+import { evaluationInputsOf, type Manifest } from '../../artifact/manifest.js';
 import type { Runtime } from '../../runtime/runtime.js';
 import type { Binding, Session } from '../../runtime/session.js';
 import type { BoundTensor } from '../../runtime/tensor.js';
@@ -9,7 +9,7 @@ import { BatchTensors, type HostBatch } from './batch-tensors.js';
 export type ParameterData = (name: string) => Float32Array | BoundTensor;
 
 /** What a manifest says of the evaluation graph. */
-export type EvaluatedModel = Pick<Manifest, 'inputs' | 'outputs'> & {
+export type EvaluatedModel = Pick<Manifest, 'inputs' | 'evaluationInputs' | 'outputs'> & {
   readonly parameters: readonly { readonly name: string; readonly shape: Shape }[];
 };
 
@@ -26,7 +26,7 @@ export class Evaluator {
 
   constructor(runtime: Runtime, model: Uint8Array, manifest: EvaluatedModel, parameterData: ParameterData) {
     this.#session = runtime.createSession(model);
-    this.#batch = new BatchTensors(runtime, manifest.inputs);
+    this.#batch = new BatchTensors(runtime, evaluationInputsOf(manifest));
     this.inputs = this.#batch.arrays;
     this.outputs = Object.fromEntries(
       manifest.outputs.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))]),

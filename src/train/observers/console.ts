@@ -68,8 +68,9 @@ export class ConsoleReporter implements RunObserver {
     if (this.#progress === undefined) say(`epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`);
   }
 
-  validated({ epoch, loss }: RunEvents['validated']): void {
-    this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}`);
+  validated({ epoch, loss, metrics = {} }: RunEvents['validated']): void {
+    const others = Object.entries(metrics).map(([name, share]) => `  ${metricName(name)} ${percent(share)}`);
+    this.note(`epoch ${epoch + 1}  validation loss ${loss.toFixed(4)}${others.join('')}`);
   }
 
   validationFailed({ epoch, reason }: RunEvents['validationFailed']): void {
@@ -92,10 +93,11 @@ export class ConsoleReporter implements RunObserver {
   }
 
   /** The last words of a run that came to its end or was asked to stop. */
-  finished({ step, checkpoint }: RunEvents['finished']): void {
+  finished({ step, checkpoint, best }: RunEvents['finished']): void {
     this.close();
     const saved =
       checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`;
+    if (best !== undefined) say(`best ${metricName(best.metric)} ${percent(best.value)}: ${best.path}`);
     const signal = this.#stopSignal();
     if (step === this.#startedAt && step >= this.#totalSteps) {
       say(`already at its end (step ${step}): nothing to do; it is saved in ${checkpoint}`);
@@ -136,6 +138,11 @@ export class ConsoleReporter implements RunObserver {
     this.#status.show(progressLine(this.#progress, this.#status.columns));
   }
 }
+
+/** top-1 of top1. */
+const metricName = (name: string) => name.replace(/(?<=[a-z])(?=\d)/, '-');
+
+const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
 function say(line: string): void {
   process.stderr.write(`${printable(line)}\n`);

@@ -70,8 +70,9 @@ export class JsonLog implements RunObserver {
     this.#write({ type: 'epoch', ...epoch });
   }
 
-  validated({ skippedImages, ...result }: RunEvents['validated']): void {
-    this.#write({ type: 'val', ...result, skipped_images: skippedImages });
+  validated({ skippedImages, metrics = {}, ...result }: RunEvents['validated']): void {
+    const named = Object.entries(metrics).map(([name, value]) => [`val_${name}`, value]);
+    this.#write({ type: 'val', ...result, skipped_images: skippedImages, ...Object.fromEntries(named) });
   }
 
   validationFailed(failure: RunEvents['validationFailed']): void {

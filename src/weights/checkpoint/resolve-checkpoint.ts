@@ -5,7 +5,7 @@ import { explained } from '../../util/system-errors.js';
 import { checkpointFiles } from './checkpoint-files.js';
 import { isFile } from './durable-files.js';
 import { isModelFile } from './model-content.js';
-import { type Checkpoint, latestCheckpoint, runPaths } from './run-directory.js';
+import { bestCheckpoint, type Checkpoint, latestCheckpoint, runPaths } from './run-directory.js';
 
 export interface ResolvedCheckpoint {
   readonly modelPath: string;
@@ -23,7 +23,7 @@ const transformersFiles = ['model.safetensors.index.json', 'pytorch_model.bin'] 
 
 /**
  * Finds the model in what a person may point at: a run directory (its latest checkpoint), its `checkpoints`
- * folder or `latest` file, a checkpoint folder, a folder of transformers, a safetensors or a .pth file.
+ * folder, its `latest` or `best` file, a checkpoint folder, a folder of transformers, a safetensors or a .pth file.
  *
  * @param latestOf which checkpoint of a run is taken
  */
@@ -55,6 +55,11 @@ export async function resolveCheckpoint(
     if (latest !== undefined) return surroundings(join(latest.folder, checkpointFiles.model));
   }
   const checkpoints = isFolder ? path : dirname(path);
+  if (!isFolder && basename(checkpoints) === 'checkpoints' && basename(path) === 'best') {
+    const best = await bestCheckpoint(dirname(checkpoints));
+    if (best !== undefined) return surroundings(join(best.folder, checkpointFiles.model));
+    tried.push(`a whole checkpoint that ${path} names`);
+  }
   if (basename(checkpoints) === 'checkpoints' && (isFolder || basename(path) === 'latest')) {
     tried.push(join(checkpoints, 'latest'), join(checkpoints, 'step-*'));
     const latest = await latestOf(dirname(checkpoints));

@@ -5,6 +5,7 @@
  *   images.list           the paths of its images below the data folder in their order, each ended by a zero byte
  *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json, SHA256SUMS}
  *   checkpoints/latest    one line: the name of the last whole checkpoint
+ *   checkpoints/best      the same of the best one, where the run keeps it
  *
  * A step-<N> folder appears by one rename, when all of it is on the disk; what is not whole is called .tmp-….
  */
@@ -34,6 +35,7 @@ export function runPaths(run: string) {
     artifacts: join(run, 'artifacts'),
     checkpoints: join(run, 'checkpoints'),
     latest: join(run, 'checkpoints', 'latest'),
+    best: join(run, 'checkpoints', 'best'),
   };
 }
 
@@ -48,14 +50,14 @@ export interface Checkpoint {
  * was since resumed from before them, stay until they are written again. A failure leaves the older
  * checkpoints as they were. Returns the folder of the new one.
  *
- * @param spared the folder of an older checkpoint that stays beside those
+ * @param spared folders of older checkpoints that stay beside those
  */
 export async function writeCheckpoint(
   run: string,
   step: number,
   write: (folder: string) => Promise<void>,
   keep: number,
-  spared?: string,
+  spared: readonly string[] = [],
 ): Promise<string> {
   const { checkpoints, latest } = runPaths(run);
   const name = `step-${step}`;
@@ -127,6 +129,20 @@ async function removeTemporaries(checkpoints: string): Promise<void> {
   }
 }
 
+/** Makes `best` name a checkpoint of the run. */
+export function pointBestAt(run: string, folder: string): Promise<void> {
+  return writeTextAtomically(runPaths(run).best, `${basename(folder)}\n`);
+}
+
+/** The checkpoint that `best` names, if it has all its files. */
+export async function bestCheckpoint(run: string): Promise<Checkpoint | undefined> {
+  const { checkpoints, best } = runPaths(run);
+  const name = (await readFile(best, 'utf8').catch(() => '')).trim();
+  const match = checkpointName.exec(name);
+  const folder = join(checkpoints, name);
+  return match !== null && (await isWhole(folder)) ? { folder, step: Number(match[2]) } : undefined;
+}
+
 /** Makes `latest` name an older checkpoint of the run; later ones stay until they are written again. */
 export async function pointLatestAt(run: string, folder: string): Promise<void> {
   const { checkpoints, latest } = runPaths(run);
@@ -135,17 +151,28 @@ export async function pointLatestAt(run: string, folder: string): Promise<void> 
 }
 
 /** Leaves the newest `keep` checkpoints of the steps up to `step`, which `latest` names. */
-export function removeOldCheckpoints(run: string, step: number, keep: number): Promise<void> {
-  return removeOld(runPaths(run).checkpoints, step, keep);
+export function removeOldCheckpoints(
+  run: string,
+  step: number,
+  keep: number,
+  spared: readonly string[] = [],
+): Promise<void> {
+  return removeOld(runPaths(run).checkpoints, step, keep, spared);
 }
 
 /** Called when `latest` names step `step`. */
-async function removeOld(checkpoints: string, step: number, keep: number, spared?: string): Promise<void> {
+async function removeOld(
+  checkpoints: string,
+  step: number,
+  keep: number,
+  spared: readonly string[],
+): Promise<void> {
+  const kept = new Set(spared.map((folder) => basename(folder)));
   const all = await checkpointNames(checkpoints);
   const steps = all.filter((checkpoint) => !checkpoint.standIn && checkpoint.step <= step);
   const old = steps.slice(Math.max(1, keep));
   for (const { name } of [...old, ...all.filter(({ standIn }) => standIn)]) {
-    if (spared === undefined || name !== basename(spared)) await removeFolder(checkpoints, name);
+    if (!kept.has(name)) await removeFolder(checkpoints, name);
   }
   await removeTemporaries(checkpoints);
 }

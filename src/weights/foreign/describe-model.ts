@@ -1,6 +1,7 @@
 /** What is known of a model beside its tensors: by our own description, by transformers', or by their shapes. */
 import { readFile, stat } from 'node:fs/promises';
 import { parseModelConfig } from '../../model/config.js';
+import { publishedMaskRatio } from '../../model/presets.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { explained } from '../../util/system-errors.js';
 import type { ModelInfo } from './model-info.js';
@@ -46,9 +47,10 @@ function ownInfo({ metadata, path }: WeightSource): ModelInfo {
   } catch (error) {
     throw new UserError(`checkpoint: expected JSON in "model" of ${path}, got ${messageOf(error)}`);
   }
+  const isClassifier = metadata['task'] === 'classifier'; // which masks nothing
   const info = {
     config: parseModelConfig(model, path),
-    maskRatio: Number(metadata['mask_ratio']),
+    maskRatio: isClassifier ? publishedMaskRatio : Number(metadata['mask_ratio']),
     normPixLoss: metadata['norm_pix_loss'] === 'true',
     step: Number(metadata['step']),
     notes: [],

@@ -41,6 +41,11 @@ export const sub = (a: Value, b: Value): Value => binary('Sub', a, b);
 export const mul = (a: Value, b: Value): Value => binary('Mul', a, b);
 export const div = (a: Value, b: Value): Value => binary('Div', a, b);
 
+/** Whether a < b, as bool: false too where one is no number. */
+export function less(a: Value, b: Value): Value {
+  return createNode('Less', [a, b], {}, [{ ...broadcast('Less', a, b), type: 'bool' }])[0]!;
+}
+
 export const square = (x: Value): Value => mul(x, x);
 /** x · factor, for a number known when the graph is built. */
 export const scale = (x: Value, factor: number): Value => mul(x, scalarLike(x, factor));

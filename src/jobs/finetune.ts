@@ -1,0 +1,103 @@
+import { parsePolicy } from '../data/augment/policy.js';
+import type { Augmentation } from '../data/augmentation.js';
+import { finetuneTask } from '../model/classifier.js';
+import type { ModelConfig } from '../model/config.js';
+import { adamWDefaults } from '../model/optim/adamw.js';
+import type { RunResult } from '../train/observer.js';
+import { type FinetuneOptions, finetuneDefaults, warmupShare } from '../train/options.js';
+import { resolveExifRotation } from '../train/recorded-run.js';
+import { checkRunFolder } from './check-output.js';
+import { openClassImages } from './class-images.js';
+import { classifierAugmentation, classifierSummary, openStartingPoint } from './classifier.js';
+import { type Prepared, prepare } from './prepare.js';
+import { loadRecipe, recipeOf } from './recipes.js';
+import { type RunSources, type Terminal, trainRun } from './train-run.js';
+
+/** What was given; a recipe says the rest. */
+export type GivenFinetuneOptions = Partial<FinetuneOptions> & Pick<FinetuneOptions, 'dataPath' | 'outputDir'>;
+
+export interface PreparedClassifier<O> {
+  readonly prepared: Prepared<O>;
+  readonly images: RunSources;
+  readonly augmentation: Augmentation;
+  readonly parameters: ReadonlyMap<string, Float32Array> | undefined;
+}
+
+/** β of PyTorch's AdamW, as the published fine-tuning has it. */
+const optimizer = { ...adamWDefaults, beta2: 0.999 };
+
+/** What a run decides first. Nothing is written. */
+export async function prepareFinetuning(
+  given: GivenFinetuneOptions,
+  note: (line: string) => void,
+): Promise<PreparedClassifier<FinetuneOptions>> {
+  checkRunFolder(given.outputDir);
+  const { config, parameters } = await openStartingPoint('finetune', { ...finetuneDefaults, ...given }, note);
+  const options = await resolveExifRotation(withRecipe(given, config));
+  if (options.randAugment !== 'none') parsePolicy(options.randAugment); // a mistake in it is told here
+  const images = await openClassImages(options, note);
+  const augmentation = finetuneAugmentation(options, config);
+  const task = finetuneTask(config, {
+    classes: images.trainImages.classNames,
+    pool: options.pool,
+    layerDecay: options.layerDecay,
+    smoothing: options.smoothing,
+    hasDropPath: augmentation.dropPath !== undefined,
+    hasMix: augmentation.mix !== undefined,
+    hasErasing: augmentation.erasing !== undefined,
+  });
+  const prepared = await prepare(options, task, { optimizer, emaDecay: options.emaDecay });
+  return { prepared, images, augmentation, parameters };
+}
+
+/** Fine-tunes an encoder with a head for the classes of a folder. */
+export async function finetune(given: GivenFinetuneOptions, terminal: Terminal): Promise<RunResult> {
+  const { prepared, images, augmentation, parameters } = await prepareFinetuning(given, terminal.note);
+  return trainRun(
+    {
+      command: 'finetune',
+      prepared,
+      augmentation,
+      openImages: async () => images,
+      ...(parameters && { initialWeights: async () => parameters }),
+      ...(images.validationImages && { bestMetric: 'top1' }),
+      summary: (plan) => [...classifierSummary(prepared, plan, images), describeRecipe(prepared.options)],
+    },
+    terminal,
+  );
+}
+
+/** What was given, then the recipe, then the defaults. */
+function withRecipe(given: GivenFinetuneOptions, config: ModelConfig): FinetuneOptions {
+  const recipe = given.recipe ?? recipeOf(config);
+  const published = loadRecipe(recipe);
+  const epochs = given.epochs ?? published.epochs;
+  const warmupEpochs = warmupShare(epochs, published);
+  return { ...finetuneDefaults, ...published, warmupEpochs, ...given, recipe };
+}
+
+function finetuneAugmentation(options: FinetuneOptions, config: ModelConfig): Augmentation {
+  const { dropPath, mixup, cutmix, mixProb, mixSwitchProb, randAugment, randomErasing } = options;
+  const { depth } = config;
+  const isMixed = (mixup > 0 || cutmix > 0) && mixProb > 0;
+  return {
+    ...classifierAugmentation(options, config, 10),
+    randAugment: randAugment === 'none' ? undefined : randAugment,
+    erasing: randomErasing > 0 ? randomErasing : undefined,
+    mix: isMixed ? { mixup, cutmix, probability: mixProb, switchProbability: mixSwitchProb } : undefined,
+    // from 0 in the first block to the rate in the last
+    dropPath:
+      dropPath > 0
+        ? Array.from({ length: depth }, (_, i) => (depth === 1 ? 0 : (dropPath * i) / (depth - 1)))
+        : undefined,
+  };
+}
+
+function describeRecipe(options: FinetuneOptions): string {
+  const { recipe, epochs, warmupEpochs, layerDecay, dropPath, mixup, cutmix, smoothing } = options;
+  return (
+    `recipe ${recipe}: ${epochs} epochs, ${warmupEpochs} of warm-up, layer decay ${layerDecay}, drop path ${dropPath}, ` +
+    `mixup ${mixup}, cutmix ${cutmix}, smoothing ${smoothing}, RandAugment ${options.randAugment}, ` +
+    `random erasing ${options.randomErasing}`
+  );
+}
