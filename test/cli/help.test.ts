@@ -5,6 +5,8 @@ import { mae, maeOk, root } from '../support/cli.js';
 
 const commands = [
   'pretrain',
+  'finetune',
+  'linprobe',
   'reconstruct',
   'embed',
   'export-encoder',
@@ -121,6 +123,11 @@ test.each<[string, string[]]>([
       'batch-size',
     ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
   ],
+  [
+    'finetune',
+    ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
+  ],
+  ['linprobe', ['checkpoint', 'pool', 'blr', 'epochs', 'val-path']],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],
