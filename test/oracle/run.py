@@ -35,6 +35,7 @@ JUDGES = [
     "randaugment",
     "mixing",
     "optimizers",
+    "finetune",
     "features",
 ]
 # Judges work in float64 on one thread beside our own; waiting threads should not take its core.
