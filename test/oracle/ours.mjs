@@ -1,5 +1,13 @@
 /** What the scripts of this folder share: the job they are given, safetensors, one run of one of our graphs. */
 import { readFileSync } from 'node:fs';
+import { gradientNormModelFile, gradientsDoneName, trainingModelFile } from '../../dist/artifact/manifest.js';
+import {
+  accumulationName,
+  gradientName,
+  lossScaleName,
+  nextName,
+} from '../../dist/compiler/training-names.js';
+import { isTrained } from '../../dist/model/parameters.js';
 import { sizeOf } from '../../dist/util/shape.js';
 import { openSafetensors, readTensor, writeSafetensors } from '../../dist/weights/checkpoint/safetensors.js';
 
@@ -71,6 +79,41 @@ export async function runOnce(runtime, session, inputs, outputs) {
     binding.release();
     for (const each of made) each.release();
   }
+}
+
+/**
+ * The mean loss and gradients of a step's micro-batches, by the training graph alone.
+ *
+ * @param micros of each micro-batch: input → { shape, data }
+ * @returns `loss`, `<parameter>_grad` and `gradient_norm`
+ */
+export async function gradientsOf(runtime, { manifest, files }, weights, micros) {
+  const session = runtime.createSession(files.get(trainingModelFile));
+  const shapes = manifest.parameters.filter(isTrained).map(({ name, shape }) => [name, shape]);
+  const gradientShapes = shapes.map(([name, shape]) => [gradientName(name), shape]);
+  const buffers = manifest.parameters.filter(({ name }) => manifest.buffers?.includes(name));
+  const outputs = new Map([
+    ['loss', []],
+    [gradientsDoneName, []],
+    ...gradientShapes,
+    ...buffers.map(({ name, shape }) => [nextName(name), shape]),
+  ]);
+  let sums = new Map(shapes.map(([name, shape]) => [name, { shape, data: new Float32Array(sizeOf(shape)) }]));
+  let loss = 0;
+  for (const micro of micros) {
+    const scale = { shape: [], data: Float32Array.of(1 / micros.length) };
+    const inputs = new Map([...micro, [lossScaleName, scale], ...weights]);
+    if (manifest.accumulate) for (const [name, sum] of sums) inputs.set(accumulationName(name), sum);
+    const run = await runOnce(runtime, session, inputs, outputs);
+    loss += run.get('loss').data[0] / micros.length;
+    sums = new Map(shapes.map(([name]) => [name, run.get(gradientName(name))]));
+  }
+  session.release();
+  const gradients = new Map(Array.from(sums, ([name, sum]) => [gradientName(name), sum]));
+  const norm = runtime.createSession(files.get(gradientNormModelFile));
+  const run = await runOnce(runtime, norm, gradients, new Map([['gradient_norm', []]]));
+  norm.release();
+  return new Map([['loss', { shape: [], data: Float64Array.of(loss) }], ...gradients, ...run]);
 }
 
 /** The part that belongs to one of `count` equal parts along the first axis. */

@@ -35,6 +35,7 @@ JUDGES = [
     "randaugment",
     "mixing",
     "optimizers",
+    "finetune",
     "features",
     "probes",
 ]

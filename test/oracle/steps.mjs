@@ -14,12 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildArtifacts } from '../../dist/artifact/build.js';
 import { declareBatch, declareParameters } from '../../dist/artifact/graphs.js';
-import {
-  evalModelFile,
-  gradientNormModelFile,
-  gradientsDoneName,
-  trainingModelFile,
-} from '../../dist/artifact/manifest.js';
+import { evalModelFile } from '../../dist/artifact/manifest.js';
 import { writeArtifacts } from '../../dist/artifact/write.js';
 import { expandDefinitions } from '../../dist/compiler/lowering/expand.js';
 import { encodeModel } from '../../dist/compiler/onnx/encode.js';
@@ -30,7 +25,7 @@ import { Runtime } from '../../dist/runtime/runtime.js';
 import { chooseCompute } from '../../dist/train/engine/compute.js';
 import { ModelState, sliceOf } from '../../dist/train/engine/model-state.js';
 import { Trainer } from '../../dist/train/engine/trainer.js';
-import { part, readJob, readTensors, row, runOnce, writeTensors } from './ours.mjs';
+import { gradientsOf, part, readJob, readTensors, row, runOnce, writeTensors } from './ours.mjs';
 
 const job = readJob();
 const { model, batchSize, accumIter, maskRatio, normPixLoss } = job;
@@ -40,7 +35,6 @@ const accumulate = accumIter > 1;
 const task = maeTask(model, { maskRatio, normPixLoss });
 const artifacts = buildArtifacts(task, { batchSize, accumulate, kernelPrecision });
 const { manifest } = artifacts;
-const trained = manifest.parameters.filter(({ group }) => group !== 'fixed');
 
 const weights = await readTensors(job.weights);
 const batches = await readTensors(job.batches);
@@ -56,41 +50,6 @@ function microBatches(step) {
 
 const runtime = new Runtime({ threads: 1, kernelsPath: compute.kernels?.path }); // the other judge has the other core
 const results = new Map();
-
-/** The mean loss and gradient of a batch, by the training graph. */
-async function gradients(batch) {
-  const session = runtime.createSession(artifacts.files.get(trainingModelFile));
-  const gradientShapes = trained.map(({ name, shape }) => [`${name}_grad`, shape]);
-  const outputs = new Map([['loss', []], [gradientsDoneName, []], ...gradientShapes]);
-  let sums = new Map(
-    gradientShapes.map(([name, shape]) => [
-      name,
-      { shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)) },
-    ]),
-  );
-  let loss = 0;
-  for (const { images, idsShuffle } of batch) {
-    const inputs = new Map([
-      ['images', images],
-      ['ids_shuffle', idsShuffle],
-      ['loss_scale', { shape: [], data: Float32Array.of(1 / accumIter) }],
-      ...weights,
-    ]);
-    if (accumIter > 1) for (const [name, sum] of sums) inputs.set(`${name}.accumulation.buffer`, sum);
-    const run = await runOnce(runtime, session, inputs, outputs);
-    loss += run.get('loss').data[0] / accumIter;
-    sums = new Map(gradientShapes.map(([name]) => [name, run.get(name)]));
-  }
-  session.release();
-  const norm = runtime.createSession(artifacts.files.get(gradientNormModelFile));
-  results.set(
-    'gradient_norm',
-    (await runOnce(runtime, norm, sums, new Map([['gradient_norm', []]]))).get('gradient_norm'),
-  );
-  norm.release();
-  results.set('loss', { shape: [], data: Float64Array.of(loss) });
-  for (const [name, sum] of sums) results.set(name, sum);
-}
 
 /** Predictions of every patch, in shuffled order, and the losses of the images, by the evaluation graph. */
 async function predictions(batch) {
@@ -158,7 +117,13 @@ function lossModel() {
 }
 
 const first = microBatches(0);
-await gradients(first);
+const inputsOf = ({ images, idsShuffle }) =>
+  new Map([
+    ['images', images],
+    ['ids_shuffle', idsShuffle],
+  ]);
+for (const [name, value] of await gradientsOf(runtime, artifacts, weights, first.map(inputsOf)))
+  results.set(name, value);
 await predictions(first);
 if (job.lossGraph !== undefined) writeFileSync(job.lossGraph, lossModel());
 if (job.steps > 0) await train();
