@@ -10,7 +10,7 @@ import { loadRecipe, recipeNames } from './recipes.js';
 export type GivenPretrainOptions = Omit<PretrainOptions, 'epochs' | 'warmupEpochs' | 'blr'> &
   Partial<Pick<PretrainOptions, 'epochs' | 'warmupEpochs' | 'blr'>>;
 
-/** The files of `recipes/pretrain/` hold these fields. */
+/** The files of `models/recipes/pretrain/` hold these fields. */
 export interface PretrainRecipe {
   /** `auto` takes it for models whose encoder has fewer parameters. */
   readonly encoderParametersBelow: number;

@@ -4,12 +4,12 @@ import type { FinetuneOptions } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/json-file.js';
 
-const folder = new URL('../../recipes/', import.meta.url);
+const folder = new URL('../../models/recipes/', import.meta.url);
 
-/** Commands whose recipes are files, in a folder of `recipes/` each. */
+/** Commands whose recipes are files, in a folder of `models/recipes/` each. */
 type RecipeCommand = 'pretrain' | 'finetune';
 
-/** What a recipe of fine-tuning says: the files of `recipes/finetune/` hold exactly these fields. */
+/** What a recipe of fine-tuning says: the files of `models/recipes/finetune/` hold exactly these fields. */
 export type FinetuneRecipe = Pick<
   FinetuneOptions,
   | 'epochs'
