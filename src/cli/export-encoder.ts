@@ -1,6 +1,6 @@
 import type { Options } from 'yargs';
 import type { Pool } from '../artifact/graphs.js';
-import { checkEncoder } from '../jobs/check-encoder.js';
+import { checkEncoder } from '../jobs/check-exported.js';
 import {
   type EncoderFormat,
   encoderFormat,

@@ -4,7 +4,6 @@ import type { Pool } from '../artifact/graphs.js';
 import { readLabels, withLabels } from '../data/sources/labels.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
-import { encoderParameters } from '../model/parameters.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { chooseCompute } from '../train/engine/compute.js';
@@ -13,7 +12,7 @@ import { UserError } from '../util/errors.js';
 import type { Shape } from '../util/shape.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
-import { loadWeights } from '../weights/foreign/weights.js';
+import { loadEncoder } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 import { csv } from './feature-files/csv.js';
 import type { FeatureFormat } from './feature-files/format.js';
@@ -21,7 +20,7 @@ import { npy } from './feature-files/npy.js';
 import { parquet } from './feature-files/parquet.js';
 import { safetensors } from './feature-files/safetensors.js';
 import { extractFeatures, type FeatureProgress } from './features.js';
-import { upToLayer } from './open-encoder.js';
+import { checkPools, upToLayer } from './open-encoder.js';
 import { openImageFolder } from './open-images.js';
 
 export interface EmbedOptions {
@@ -85,8 +84,9 @@ export async function embed(
   const format = formatOf(output, pool);
   await checkFeatureFile(format, options);
   const device = chooseDevice(options.device);
-  const weights = atInputSize(await loadWeights(checkpoint, encoderParameters), inputSize);
+  const weights = atInputSize(await loadEncoder(checkpoint), inputSize);
   for (const line of weights.notes) note(line);
+  checkPools(weights, [pool]);
   const { layer = weights.config.depth } = options;
   upToLayer(weights, layer);
   const source = await openLabelled(options, note);

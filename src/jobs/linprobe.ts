@@ -30,10 +30,13 @@ export async function prepareLinprobe(
   }
   const { config, parameters } = await openStartingPoint('linprobe', options, note);
   const images = await openClassImages(options, note);
-  const task = linprobeTask(config, { classes: images.trainImages.classNames, pool: options.pool });
-  const prepared = await prepare(options, task, { optimizer: larsDefaults });
   // the published crop: one draw, whose sides are cut off at the picture's
-  return { prepared, images, augmentation: classifierAugmentation(options, config, 1), parameters };
+  const augmentation = classifierAugmentation(options, config, 1);
+  const { evaluationCrop } = augmentation;
+  const { classNames: classes } = images.trainImages;
+  const task = linprobeTask(config, { classes, pool: options.pool, evaluationCrop });
+  const prepared = await prepare(options, task, { optimizer: larsDefaults });
+  return { prepared, images, augmentation, parameters };
 }
 
 /** Trains a linear layer on the frozen features of an encoder. */

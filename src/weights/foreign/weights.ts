@@ -1,3 +1,4 @@
+import { type EncoderNorm, normedEncoder, runningMean } from '../../model/classifier-parameters.js';
 import { type ModelConfig, patchCount } from '../../model/config.js';
 import { isOfDecoder, type ParameterSpec } from '../../model/parameters.js';
 import { UserError } from '../../util/errors.js';
@@ -5,16 +6,23 @@ import { checkParameters } from '../checkpoint/check-parameters.js';
 import { checkFinite } from './finite.js';
 import { inferModel } from './infer-model.js';
 import type { ModelInfo } from './model-info.js';
-import { leftOver, withModel } from './open-model.js';
-import { positionTable } from './position-tables.js';
+import { checkNorm, encoderNorm, leftOver, withModel } from './open-model.js';
+import { isNearly, positionTable } from './position-tables.js';
 
 export interface Weights extends ModelInfo {
   /** The file they came from. */
   readonly path: string;
   /** Whether the file has a decoder; without one, the decoder's sizes in `config` are those of the preset. */
   readonly hasDecoder: boolean;
+  /** The last norm of the encoder. */
+  readonly norm: EncoderNorm;
+  /** Whether it is a linear probe of ours: features pass batch norm before the head. */
+  readonly isProbe: boolean;
   readonly parameters: ReadonlyMap<string, Float32Array>;
 }
+
+/** What a file is found to be, for who decides what is read of it. */
+export type FoundModel = Pick<Weights, 'path' | 'norm' | 'isProbe' | 'head'>;
 
 /**
  * Reads the weights of a run directory or a checkpoint of ours, a folder of transformers, a .safetensors file, or a
@@ -24,7 +32,7 @@ export interface Weights extends ModelInfo {
  */
 export function loadWeights(
   given: string,
-  specsOf: (config: ModelConfig, hasDecoder: boolean) => ParameterSpec[],
+  specsOf: (config: ModelConfig, hasDecoder: boolean, found: FoundModel) => ParameterSpec[],
 ): Promise<Weights> {
   return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
     const info = described ?? inferModel(source, hasDecoder);
@@ -36,14 +44,17 @@ export function loadWeights(
           'give the config.json of these weights',
       );
     }
-    const specs = specsOf(config, hasDecoder);
+    const norm = encoderNorm(source);
+    const isProbe = source.tensors.has(runningMean);
+    const specs = specsOf(config, hasDecoder, { norm, isProbe, head: info.head, path: source.path });
+    checkNorm(source, specs);
     if (!hasDecoder && specs.some(isOfDecoder)) {
       throw new UserError(
         `checkpoint: expected an encoder and a decoder in ${source.path}, got an encoder alone; ` +
           'give weights of the whole model: these are good for export-encoder and for pretrain --init',
       );
     }
-    const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder)];
+    const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder, specs)];
     const present = specs.filter(({ name, group }) => group !== 'fixed' || source.tensors.has(name));
     checkParameters(source, present);
     const parameters = new Map<string, Float32Array>();
@@ -53,8 +64,7 @@ export function loadWeights(
       else if (!source.tensors.has(name)) parameters.set(name, fixedTable(spec, config, source.path));
       else {
         const table = await source.readFloat32(name);
-        const fixed = fixedTable(spec, config, source.path);
-        if (table.some((value, i) => !(Math.abs(value - fixed[i]!) < tableTolerance))) {
+        if (!isNearly(table, fixedTable(spec, config, source.path))) {
           notes.push(
             `${name} of ${source.path} is not the sine-cosine table of the paper; it is used as it is`,
           );
@@ -63,12 +73,14 @@ export function loadWeights(
       }
     }
     checkFinite(parameters, source.path);
-    return { ...info, notes, path: source.path, hasDecoder, parameters };
+    return { ...info, notes, path: source.path, hasDecoder, norm, isProbe, parameters };
   });
 }
 
-/** Rounding of bfloat16 below 1, the table's largest value, is 2^−9. */
-const tableTolerance = 2 ** -8;
+/** An encoder with the last norm that it has. */
+export function loadEncoder(given: string): Promise<Weights> {
+  return loadWeights(given, (config, _, { norm }) => normedEncoder(config, norm));
+}
 
 /** Patches for which a missing table is computed: 2048 pixels in patches of 16. */
 const mostPatches = 2 ** 14;
