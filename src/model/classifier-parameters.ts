@@ -12,6 +12,24 @@ export function normedEncoder(config: ModelConfig, norm: EncoderNorm): Parameter
   return norm === 'norm' ? encoderParameters(config) : tunedEncoder(config, 'mean', 1);
 }
 
+/** What a file of a classifier's weights says of its head. */
+export function classifierMetadata({
+  classes,
+  pool,
+  evaluationCrop,
+}: {
+  readonly classes: readonly string[];
+  readonly pool: ClassifierPool;
+  readonly evaluationCrop?: number | undefined;
+}): Record<string, string> {
+  return {
+    task: 'classifier',
+    classes: JSON.stringify(classes),
+    pool,
+    ...(evaluationCrop !== undefined && { crop_pct: String(evaluationCrop) }),
+  };
+}
+
 /** The names of batch norm's running statistics. */
 export const runningMean = 'head_norm.running_mean';
 export const runningVariance = 'head_norm.running_var';

@@ -24,6 +24,7 @@ import { reduceLogSumExp, reduceMean, reduceSum } from '../compiler/graph/ops/re
 import {
   batchNormEpsilon,
   type ClassifierPool,
+  classifierMetadata,
   fixedEncoder,
   headParameters,
   runningMean,
@@ -119,19 +120,15 @@ export function linprobeTask(config: ModelConfig, choices: ClassifierChoices): T
 
 function commonOf(
   config: ModelConfig,
-  { classes, pool, evaluationCrop }: ClassifierChoices,
+  choices: ClassifierChoices,
   options: Task['options'],
 ): Pick<Task, 'name' | 'model' | 'options' | 'metadata' | 'evaluationInputs'> {
+  const { classes } = choices;
   return {
     name: 'classifier',
     model: config,
     options: { classes: classes.length, ...options },
-    metadata: {
-      task: 'classifier',
-      classes: JSON.stringify(classes),
-      pool,
-      ...(evaluationCrop !== undefined && { crop_pct: String(evaluationCrop) }),
-    },
+    metadata: classifierMetadata(choices),
     evaluationInputs: (batchSize) => imagesAndTargets(config, batchSize, { classes }),
   };
 }

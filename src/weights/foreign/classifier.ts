@@ -23,11 +23,11 @@ export interface Classifier
 
 /** Reads a classifier; a UserError where a checkpoint has no head that tells classes. */
 export async function loadClassifier(given: string): Promise<Classifier> {
-  const { head, ...weights } = await loadWeights(given, (config, _, found) => {
+  const weights = await loadWeights(given, (config, _, found) => {
     if (found.head === undefined) throw noHead(found.path);
     return classifierParameters(config, found, found.head);
   });
-  return { ...weights, ...head! };
+  return { ...weights, ...weights.head! };
 }
 
 function noHead(path: string): UserError {
@@ -38,7 +38,7 @@ function noHead(path: string): UserError {
 }
 
 /** What a classifier's file holds of it. */
-function classifierParameters(
+export function classifierParameters(
   config: ModelConfig,
   { isProbe }: Pick<FoundModel, 'isProbe'>,
   { classes, pool }: ClassifierHead,

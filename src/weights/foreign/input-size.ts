@@ -8,7 +8,10 @@ import type { Weights } from './weights.js';
  * The same weights for images of another size: sine-cosine positions are computed anew for its patches, those that were
  * trained are interpolated.
  */
-export function atInputSize(weights: Weights, inputSize: ModelConfig['inputSize'] | undefined): Weights {
+export function atInputSize<W extends Pick<Weights, 'config' | 'notes' | 'parameters'>>(
+  weights: W,
+  inputSize: ModelConfig['inputSize'] | undefined,
+): W {
   if (inputSize === undefined) return weights;
   const config = withInputSize(weights.config, inputSize);
   const [from, to] = [patchGrid(weights.config), patchGrid(config)];
