@@ -13,10 +13,9 @@ import { commandOf } from '../train/run-config.js';
 import { UserError } from '../util/errors.js';
 import { interpolatePositions } from '../weights/foreign/interpolate-positions.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
-import type { ClassImages } from './class-images.js';
 import type { TaskDescription } from './describe-plan.js';
 import type { Prepared } from './prepare.js';
-import { describeSteps } from './train-run.js';
+import { describeSteps, type RunSources } from './train-run.js';
 
 /** Where a classifier begins. */
 export interface StartingPoint {
@@ -108,7 +107,7 @@ const poolNames: Readonly<Record<ClassifierPool, string>> = {
 export function classifierSummary(
   { options, artifacts: { manifest } }: Prepared<ClassifierOptions & StartingOptions>,
   plan: Plan,
-  { trainImages, validationImages }: ClassImages,
+  { trainImages, validationImages }: RunSources,
 ): string[] {
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { images, leftOver } = describeSteps(options, plan, trainImages.length);
