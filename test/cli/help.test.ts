@@ -6,6 +6,7 @@ import { mae, maeOk, root } from '../support/cli.js';
 const commands = [
   'pretrain',
   'reconstruct',
+  'embed',
   'export-encoder',
   'export',
   'build-artifacts',
@@ -105,6 +106,20 @@ test.each<[string, string[]]>([
   [
     'reconstruct',
     ['checkpoint', 'output', 'mask-ratio', 'seed', 'fit', 'exif-rotation', 'json', 'threads', 'device'],
+  ],
+  [
+    'embed',
+    [
+      'checkpoint',
+      'data-path',
+      'output',
+      'pool',
+      'layer',
+      'input-size',
+      'labels',
+      'rescan',
+      'batch-size',
+    ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
   ],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
