@@ -1,3 +1,4 @@
+import { defaultPool } from '../artifact/default-pool.js';
 import { precisions } from '../runtime/device-precisions.js';
 import { threadsNote } from '../runtime/threads.js';
 import { pretrainDefaults } from '../train/options.js';
@@ -12,6 +13,33 @@ export const checkpointFlag = {
   requiresArg: true,
   coerce: text('checkpoint'),
   describe: 'Run, checkpoint or transformers directory, or a .safetensors or .pth file',
+} as const;
+
+/** Of commands that read an encoder; `loadWeights` takes what they are given as its last argument. */
+export const encoderHeadsFlag = {
+  'num-heads': {
+    coerce: integer('num-heads', { min: 1, max: 65536 }),
+    requiresArg: true,
+    describe: 'Heads of the encoder, for weights whose file does not say (default: a guess, with a note)',
+  },
+} as const;
+
+/** Of commands that read a decoder too. */
+export const headsFlags = {
+  ...encoderHeadsFlag,
+  'decoder-num-heads': {
+    coerce: integer('decoder-num-heads', { min: 1, max: 65536 }),
+    requiresArg: true,
+    describe: 'Heads of the decoder, likewise',
+  },
+} as const;
+
+export const poolFlag = {
+  choices: ['mean', 'cls', 'none'],
+  default: defaultPool,
+  coerce: text('pool'),
+  describe:
+    'Mean of the patch tokens, the best for frozen features of MAE (4 to 9 points of probe accuracy more than the class token), class token, or none: all tokens',
 } as const;
 
 export const rescanFlag = {

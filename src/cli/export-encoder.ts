@@ -1,28 +1,26 @@
 import type { Options } from 'yargs';
 import type { Pool } from '../artifact/graphs.js';
 import { checkEncoder, type ExportCheck } from '../jobs/check-exported.js';
-import {
-  type EncoderFormat,
-  encoderFormat,
-  exportEncoder,
-  exportEncoderDefaults,
-} from '../jobs/export-encoder.js';
+import { type EncoderFormat, encoderFormat, exportEncoder } from '../jobs/export-encoder.js';
 import { chooseDevice } from '../runtime/choose-device.js';
-import { checkpointFlag, deviceFlag, noteThreads, outputFlag, threadsFlag } from './common-flags.js';
+import {
+  checkpointFlag,
+  deviceFlag,
+  encoderHeadsFlag,
+  noteThreads,
+  outputFlag,
+  poolFlag,
+  threadsFlag,
+} from './common-flags.js';
 import { type Arguments, text } from './flags.js';
 import { inputSizeFlag } from './model-flags.js';
 import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
+  ...encoderHeadsFlag,
   output: outputFlag('File to write: .onnx or .safetensors'),
-  pool: {
-    choices: ['cls', 'mean', 'none'],
-    default: exportEncoderDefaults.pool,
-    coerce: text('pool'),
-    describe:
-      'features: the class token, or the mean of the patch tokens; none: all tokens as last_hidden_state',
-  },
+  pool: poolFlag,
   format: {
     choices: ['onnx', 'safetensors'],
     requiresArg: true,

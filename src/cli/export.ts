@@ -1,12 +1,13 @@
 import type { Options } from 'yargs';
 import type { ExportFormat } from '../jobs/check-export.js';
 import { exportModel } from '../jobs/export.js';
-import { checkpointFlag, outputFlag } from './common-flags.js';
+import { checkpointFlag, headsFlags, outputFlag } from './common-flags.js';
 import { type Arguments, text } from './flags.js';
 import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
+  ...headsFlags,
   format: {
     choices: ['hf', 'mae', 'timm'],
     demandOption: true,

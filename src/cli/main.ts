@@ -43,6 +43,7 @@ const commands: readonly [usage: string, description: string, load: () => Promis
     () => import('./export-encoder.js'),
   ],
   ['export', 'Write a checkpoint for transformers, timm or the published code', () => import('./export.js')],
+  ['models', 'List the presets: sizes, cost, speed here, what they are for', () => import('./models.js')],
   ['build-artifacts', 'Write the ONNX training artefacts of a model', () => import('./build-artifacts.js')],
   ['sample-data', 'Render licence-free sample images', () => import('./sample-data.js')],
   [

@@ -1,5 +1,6 @@
 import type { Options } from 'yargs';
 import type { ModelConfig } from '../model/config.js';
+import { presetNames } from '../model/presets.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { integer, number, text } from './flags.js';
@@ -10,13 +11,20 @@ export const inputSizeFlag = {
   describe: 'Pixels: 224, or height and width: 224x160 (default: the model’s)',
 } as const;
 
+/** The presets without what is the same in all names. */
+function shortNames(): string {
+  return presetNames()
+    .map((name) => name.replace(/^mae_vit_/, ''))
+    .join(', ');
+}
+
 /** Flags that shape the graphs; `pretrain` and `build-artifacts` share them. */
 export const modelFlags = {
   model: {
     type: 'string',
     default: pretrainDefaults.model,
     coerce: text('model'),
-    describe: 'Preset of models/, or a JSON file with the same fields',
+    describe: `Preset (mae models tells of them: ${shortNames()}), or a JSON file with the same fields`,
   },
   'input-size': inputSizeFlag,
   'batch-size': {

@@ -7,6 +7,7 @@ import {
   checkpointFlag,
   deviceFlag,
   exifRotationFlag,
+  headsFlags,
   jsonFlag,
   noteThreads,
   threadsFlag,
@@ -18,6 +19,7 @@ import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
+  ...headsFlags,
   output: {
     alias: 'o',
     type: 'string',

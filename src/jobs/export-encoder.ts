@@ -10,6 +10,7 @@ import { UserError } from '../util/errors.js';
 import { replaceFile } from '../util/replace-file.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
 import { withSafetensors, writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadEncoder, type Weights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
@@ -18,7 +19,7 @@ import { checkPools } from './open-encoder.js';
 /** onnx: a model that runs; safetensors: its weights under their published names. */
 export type EncoderFormat = 'onnx' | 'safetensors';
 
-export interface ExportEncoderOptions {
+export interface ExportEncoderOptions extends Pick<Heads, 'numHeads'> {
   readonly checkpoint: string;
   /** The file to write. */
   readonly output: string;
@@ -28,10 +29,6 @@ export interface ExportEncoderOptions {
   /** The model's own where not given. */
   readonly inputSize?: ModelConfig['inputSize'] | undefined;
 }
-
-export const exportEncoderDefaults = {
-  pool: 'cls',
-} as const satisfies Partial<ExportEncoderOptions>;
 
 /** The format that the ending of a file says; a UserError where `given` is another one, or neither says any. */
 export function encoderFormat(output: string, given: EncoderFormat | undefined): EncoderFormat {
@@ -97,9 +94,9 @@ export async function exportEncoder(
   options: ExportEncoderOptions,
   note: (line: string) => void,
 ): Promise<Weights> {
-  const { checkpoint, output, pool, format, inputSize } = options;
+  const { checkpoint, output, pool, format, inputSize, numHeads } = options;
   await checkExportFile(options, 'encoder');
-  const weights = atInputSize(await loadEncoder(checkpoint), inputSize);
+  const weights = atInputSize(await loadEncoder(checkpoint, { numHeads }), inputSize);
   for (const line of weights.notes) note(line);
   checkPools(weights, [pool]);
   const { config, parameters, step, norm } = weights;

@@ -1,20 +1,21 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { layerNormEps, layerNormEpsilon } from '../model/config.js';
+import { layerNormEps, layerNormEpsilon, type ModelConfig } from '../model/config.js';
 import { maeMetadata } from '../model/mask.js';
 import { encoderParameters, parametersOf } from '../model/parameters.js';
 import { replaceFile } from '../util/replace-file.js';
 import { writeSafetensors } from '../weights/checkpoint/safetensors.js';
 import { classifierParameters } from '../weights/foreign/classifier.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { modelMetadata } from '../weights/foreign/model-info.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
 import { transformersConfig } from '../weights/foreign/transformers-config.js';
-import { loadWeights, type Weights } from '../weights/foreign/weights.js';
+import { type FoundModel, loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkExportFolder, type ExportFormat } from './check-export.js';
 import { exportedClassifier } from './export-classifier-folder.js';
 import { type ExportedFolder, tensorOf, transformersTensors } from './export-folder.js';
 
-export interface ExportOptions {
+export interface ExportOptions extends Heads {
   readonly checkpoint: string;
   readonly format: ExportFormat;
   /** The folder to write. */
@@ -28,14 +29,14 @@ export interface ExportOptions {
  * @param note is told what a person should know of how the checkpoint was read, and of what is left out.
  */
 export async function exportModel(
-  { checkpoint, format, output }: ExportOptions,
+  { checkpoint, format, output, ...heads }: ExportOptions,
   note: (line: string) => void,
 ): Promise<string[]> {
-  const weights = await loadWeights(checkpoint, (config, hasDecoder, found) =>
+  const specsOf = (config: ModelConfig, hasDecoder: boolean, found: FoundModel) =>
     found.head === undefined
       ? parametersOf(config, hasDecoder && format !== 'timm')
-      : classifierParameters(config, found, found.head),
-  );
+      : classifierParameters(config, found, found.head);
+  const weights = await loadWeights(checkpoint, specsOf, heads);
   const isClassifier = weights.head !== undefined;
   const kind = isClassifier && format === 'hf' ? 'hf-classifier' : format;
   await checkExportFolder(output, kind, checkpoint);

@@ -18,11 +18,12 @@ import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { checkRegularFile } from '../util/regular-file.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 
-export interface ReconstructOptions {
+export interface ReconstructOptions extends Heads {
   /** Paths of files of the `readableFormats`. */
   readonly images: readonly string[];
   readonly checkpoint: string;
@@ -71,7 +72,7 @@ export async function reconstruct(
   const { checkpoint, inputSize, output, seed, fit, exifRotation, threads } = options;
   await checkPicture(output, [...options.images, ...(await filesOfCheckpoint(checkpoint))]);
   const device = chooseDevice(options.device);
-  const weights = atInputSize(await loadWeights(checkpoint, maeParameters), inputSize);
+  const weights = atInputSize(await loadWeights(checkpoint, maeParameters, options), inputSize);
   for (const line of weights.notes) note(line);
   const size = imageSize(weights.config);
   const maskRatio = options.maskRatio ?? weights.maskRatio;

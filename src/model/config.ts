@@ -1,6 +1,6 @@
 import { UserError } from '../util/errors.js';
 
-/** The sizes of a Masked Autoencoder. The JSON files of `models/` hold exactly these fields. */
+/** The sizes of a Masked Autoencoder. The JSON files of `models/` hold these fields, and a `description` for people. */
 export interface ModelConfig {
   /** Height and width of the input in pixels: one number for both, or [height, width]. */
   inputSize: number | readonly [height: number, width: number];
@@ -39,14 +39,14 @@ const fields = [
   'mlpRatio',
 ] as const satisfies readonly (keyof ModelConfig)[];
 
-/** Checks the fields of a model and how they fit together; `source` names the file in errors. */
+/** Checks the fields of a model and how they fit together; `source` names the file in errors. A `description` is dropped. */
 export function parseModelConfig(value: unknown, source: string): ModelConfig {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new UserError(`${source}: expected a JSON object with ${fields.join(', ')}`);
   }
   const record = value as Record<string, unknown>;
   for (const key of Object.keys(record)) {
-    if (!(fields as readonly string[]).includes(key) && key !== 'layerNormEps') {
+    if (!(fields as readonly string[]).includes(key) && key !== 'layerNormEps' && key !== 'description') {
       throw new UserError(`${source}: unknown field "${key}"; expected ${fields.join(', ')}`);
     }
   }

@@ -16,6 +16,14 @@ export function presetNames(): string[] {
     .sort();
 }
 
+/** What a preset is for, a line. */
+export function presetDescription(name: string): string {
+  const { description } = readJsonFile(presetPath(name), '--model') as { description: string };
+  return description;
+}
+
+const presetPath = (name: string) => new URL(`${name}.json`, presetFolder);
+
 /** The model that `--model` names: a preset of `models/`, or the path of a JSON file with the same fields. */
 export function loadModelConfig(nameOrPath: string): ModelConfig {
   const isPath = nameOrPath.endsWith('.json');
@@ -24,7 +32,7 @@ export function loadModelConfig(nameOrPath: string): ModelConfig {
       `--model: expected a JSON file or one of ${presetNames().join(', ')}; got "${nameOrPath}"`,
     );
   }
-  const path = isPath ? nameOrPath : new URL(`${nameOrPath}.json`, presetFolder);
+  const path = isPath ? nameOrPath : presetPath(nameOrPath);
   return parseModelConfig(readJsonFile(path, '--model'), nameOrPath);
 }
 

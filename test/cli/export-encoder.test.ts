@@ -4,8 +4,8 @@ import onnxProto from 'onnx-proto';
 import ort from 'onnxruntime-node';
 import { beforeAll, describe, expect, test } from 'vitest';
 import '../support/allclose.js';
-import { maeOk } from '../support/cli.js';
-import { readTensorFile, type TensorFile, tinyModel } from '../support/cli-files.js';
+import { maeError, maeOk } from '../support/cli.js';
+import { readTensorFile, type TensorFile, tinyModel, writeTensorFile } from '../support/cli-files.js';
 import { randomNormal } from '../support/random.js';
 import { trainingFiles } from '../support/training-files.js';
 
@@ -116,6 +116,33 @@ test('the file holds the weights of the checkpoint and says how to use it', asyn
   }
   expect([...initializers.keys()].some((name) => name.startsWith('decoder') || name === 'mask_token')).toBe(
     false,
+  );
+});
+
+test('without --pool it is the mean', async () => {
+  const path = exported('default.onnx');
+  await maeOk(['export-encoder', '--checkpoint', run, '-o', path]);
+  await exportModel('mean');
+  expect(readFileSync(path)).toEqual(readFileSync(exported('mean.onnx')));
+});
+
+test('--num-heads makes an encoder of weights that do not say; what they are written as says it', async () => {
+  const [bare, path, again] = ['bare.safetensors', 'headed.safetensors', 'headed-again.safetensors'].map(
+    exported,
+  );
+  writeTensorFile(bare!, { metadata: {}, tensors: saved.tensors });
+  const args = ['export-encoder', '--checkpoint', bare!, '-o', path!];
+  expect(await maeError(args)).toMatch(/its encoder of width 24 has.*give --num-heads/);
+  expect(await maeError([...args, '--num-heads', '5'])).toMatch(
+    /^--num-heads: expected a divisor of 24/,
+  );
+  expect((await maeOk([...args, '--num-heads', '3'])).stderr).toBe('');
+  const { stderr } = await maeOk(['export-encoder', '--checkpoint', path!, '-o', again!]);
+  expect(stderr).toBe('');
+  expect(JSON.parse(readTensorFile(again!).metadata['mae.model']!)).toMatchObject({ numHeads: 3 });
+  expect(readFileSync(again!)).toEqual(readFileSync(path!));
+  expect(await maeError(['export-encoder', '--checkpoint', path!, '-o', again!, '--num-heads', '4'])).toMatch(
+    /^--num-heads: expected 3, as .*headed\.safetensors says, got 4; leave it out$/,
   );
 });
 

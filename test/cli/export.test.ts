@@ -117,6 +117,23 @@ test('timm: the encoder, and how to build it', async () => {
   });
 });
 
+test('timm: what is written says how many heads it has', async () => {
+  const output = await exported(run, 'timm', 'timm-read');
+  const { stderr } = await maeOk([
+    'export',
+    '--checkpoint',
+    output,
+    '--format',
+    'mae',
+    '-o',
+    join(folder, 'from-timm'),
+  ]);
+  expect(stderr).toMatch(/^\S+ has no decoder: the encoder alone is written\n$/);
+  const { inputSize, patchSize, embedDim, depth, numHeads, mlpRatio } = tinyModel;
+  const encoder = { inputSize, patchSize, embedDim, depth, numHeads, mlpRatio };
+  expect(configIn(join(folder, 'from-timm'))).toMatchObject(encoder);
+});
+
 test('an encoder alone is exported alone, and says so', async () => {
   const output = join(folder, 'encoder-hf');
   const args = ['export', '--checkpoint', weightsPath('encoder-half.pth'), '-o', output];

@@ -132,7 +132,7 @@ test('a signal leaves nothing of what was being written', async () => {
 describe('the ending decides', () => {
   test('export-encoder', async () => {
     await maeOk(encoder(at('e.safetensors')));
-    expect(readTensorFile(at('e.safetensors')).metadata['mae.pool']).toBe('cls');
+    expect(readTensorFile(at('e.safetensors')).metadata['mae.pool']).toBe('mean');
     expect(await maeOneLine([...encoder(at('e2.safetensors')), '--format', 'onnx'])).toMatch(
       /^--format: expected safetensors, as .*e2\.safetensors ends, got onnx/,
     );

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { checkEncoder } from '../../src/jobs/check-exported.js';
-import { exportEncoder, exportEncoderDefaults } from '../../src/jobs/export-encoder.js';
+import { exportEncoder } from '../../src/jobs/export-encoder.js';
 import { chooseDevice } from '../../src/runtime/choose-device.js';
 import type { Weights } from '../../src/weights/foreign/weights.js';
 import { fileFolder } from '../support/cli-files.js';
@@ -15,7 +15,7 @@ const notes: string[] = [];
 let weights: Weights;
 beforeAll(async () => {
   const options = {
-    ...exportEncoderDefaults,
+    pool: 'cls',
     checkpoint: weightsPath('hf-4'),
     output: path,
     format: 'onnx',

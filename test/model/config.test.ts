@@ -40,6 +40,7 @@ describe('parseModelConfig', () => {
     expect(parseModelConfig({ ...valid }, 'model.json')).toEqual(valid);
     expect(parseModelConfig({ ...valid, mlpRatio: 2.5 }, 'model.json').mlpRatio).toBe(2.5);
     expect(parseModelConfig({ ...valid, layerNormEps: 1e-12 }, 'model.json').layerNormEps).toBe(1e-12);
+    expect(parseModelConfig({ description: 'ours', ...valid }, 'model.json')).toEqual(valid);
     // the paper's own is not written down: the bytes of its models stay the same
     expect(parseModelConfig({ ...valid, layerNormEps: 1e-6 }, 'model.json')).toEqual(valid);
   });

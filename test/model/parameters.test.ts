@@ -7,7 +7,7 @@ import {
   type ParameterSpec,
 } from '../../src/model/parameters.js';
 import { sinCosPositions } from '../../src/model/positions.js';
-import { loadModelConfig, presetNames } from '../../src/model/presets.js';
+import { loadModelConfig, presetDescription, presetNameOf, presetNames } from '../../src/model/presets.js';
 import { sizeOf } from '../../src/util/shape.js';
 import '../support/allclose.js';
 import { float32, readGoldenTensors } from '../support/goldens.js';
@@ -35,11 +35,29 @@ describe('presets', () => {
     mae_vit_large_patch16: [224, 16, 1024, 24, 16, 512, 8, 16],
     mae_vit_nano_patch8_64: [64, 8, 192, 6, 3, 96, 2, 3],
     mae_vit_small_patch16: [224, 16, 384, 12, 6, 256, 4, 8],
+    // of CrossMAE's code, without cross-attention
+    mae_vit_small_patch16_dec256d8b: [224, 16, 384, 12, 6, 256, 8, 8],
+    // of stable-pretraining's benchmark on Imagenette
+    mae_vit_small_patch16_dec384d4b: [224, 16, 384, 12, 6, 384, 4, 6],
     mae_vit_tiny_patch16: [224, 16, 192, 12, 3, 128, 4, 4],
+    // of MAE-Lite
+    mae_vit_tiny_patch16_dec96d1b: [224, 16, 192, 12, 12, 96, 1, 3],
+    // of IcarusWizard/MAE on CIFAR-10
+    mae_vit_tiny_patch2_32: [32, 2, 192, 12, 3, 192, 4, 3],
   };
 
-  test('are six', () => {
+  test('are these, each with a line of what it is for', () => {
     expect(presetNames()).toEqual(Object.keys(presets));
+    for (const name of presetNames()) expect(presetDescription(name), name).toMatch(/^[A-Z].{20,110}[^.]$/);
+  });
+
+  test('are known by their sizes, at any input size', () => {
+    for (const name of presetNames()) {
+      const config = loadModelConfig(name);
+      expect(presetNameOf(config)).toBe(name);
+      expect(presetNameOf({ ...config, inputSize: [config.patchSize, 3 * config.patchSize] })).toBe(name);
+    }
+    expect(presetNameOf({ ...loadModelConfig('mae_vit_tiny_patch16'), numHeads: 12 })).toBeUndefined();
   });
 
   test.each(Object.entries(presets))('%s has its published sizes', (name, sizes) => {

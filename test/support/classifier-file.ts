@@ -5,7 +5,7 @@ import type { ModelConfig } from '../../src/model/config.js';
 import type { Task } from '../../src/model/task.js';
 import { modelMetadata } from '../../src/weights/foreign/model-info.js';
 import { tinyModel, writeTensorFile } from './cli-files.js';
-import { uniform } from './random.js';
+import { randomUniform } from './random.js';
 
 export interface ClassifierFile {
   readonly kind: 'fine-tuned' | 'probe';
@@ -27,8 +27,7 @@ export function classifierTask({ kind, pool, ...rest }: ClassifierFile): Task {
 export function writeClassifier(folder: string, options: ClassifierFile): string {
   const task = classifierTask(options);
   const tensors = task.parameters.map(({ name, shape }, i) => {
-    const size = shape.reduce((product, axis) => product * axis, 1);
-    const data = uniform(size, 1000 + i, -0.5, 0.5);
+    const data = Float32Array.from(randomUniform(1, shape, -0.5, 0.5, i));
     // what divides is not near zero
     const isScale = /norm\d?\.weight$|running_var$/.test(name);
     return [name, { shape, data: isScale ? data.map((value) => 1.25 + value) : data }] as const;

@@ -1,4 +1,4 @@
-/** What is known of a model beside its tensors: by our own description, by transformers', or by their shapes. */
+/** What is known of a model beside its tensors: by our own description, by transformers' or timm's, or by their shapes. */
 import { readFile, stat } from 'node:fs/promises';
 import { publishedEvaluationCrop } from '../../data/augmentation.js';
 import { type ModelConfig, parseModelConfig } from '../../model/config.js';
@@ -6,11 +6,12 @@ import { publishedMaskRatio } from '../../model/presets.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { explained } from '../../util/system-errors.js';
 import type { ClassifierHead, ModelInfo } from './model-info.js';
+import { parseTimmConfig } from './timm-config.js';
 import { parseTransformersConfig } from './transformers-config.js';
 import type { WeightSource } from './weight-source.js';
 
 /**
- * What a file says of its model, or a config.json of transformers beside it; undefined where nobody says anything.
+ * What a file says of its model, or a config.json of transformers or timm beside it; undefined where nobody says anything.
  *
  * @param isFolder whether a person named the folder: then its config.json has to fit.
  */
@@ -20,13 +21,17 @@ export async function describedModel(
   isFolder: boolean,
 ): Promise<ModelInfo | undefined> {
   if (source.metadata['format'] === 'mae') return ownInfo(source);
+  if (source.metadata['mae.model'] !== undefined) return encoderInfo(source);
   if (configPath === undefined) return undefined;
   const value = await readConfig(configPath);
   const type = value?.['model_type'];
   if (type === 'vit_mae' || type === 'vit') {
     const info = parseTransformersConfig(value!, configPath);
-    const step = Number(source.metadata['mae.step'] ?? 0);
-    return { ...info, step: Number.isSafeInteger(step) && step >= 0 ? step : 0 };
+    return { ...info, step: stepOf(source) };
+  }
+  if (type === undefined && value !== undefined) {
+    const info = parseTimmConfig(value, configPath);
+    if (info !== undefined) return { ...info, step: stepOf(source) };
   }
   if (isFolder && type !== undefined) {
     throw new UserError(
@@ -42,13 +47,7 @@ function ownInfo({ metadata, path }: WeightSource): ModelInfo {
       `checkpoint: expected ${path} to hold the description of its model, got a "format" alone; it is damaged`,
     );
   }
-  let model: unknown;
-  try {
-    model = JSON.parse(metadata['model']);
-  } catch (error) {
-    throw new UserError(`checkpoint: expected JSON in "model" of ${path}, got ${messageOf(error)}`);
-  }
-  const config = parseModelConfig(model, path);
+  const config = modelIn(metadata['model'], 'model', path);
   const head = metadata['task'] === 'classifier' ? parseHead(metadata, config, path) : undefined;
   const info = {
     config,
@@ -83,6 +82,33 @@ function parseHead(
     );
   }
   return { classes: classes as string[], pool, evaluationCrop };
+}
+
+/** What an encoder that mae export-encoder wrote says: not how the decoder learnt, which it lacks. */
+function encoderInfo({ metadata, path }: WeightSource): ModelInfo {
+  return {
+    config: modelIn(metadata['mae.model']!, 'mae.model', path),
+    maskRatio: publishedMaskRatio,
+    normPixLoss: false,
+    step: stepOf({ metadata }),
+    notes: [],
+  };
+}
+
+/** What exports say of the steps behind their weights; 0 where they say nothing. */
+function stepOf({ metadata }: Pick<WeightSource, 'metadata'>): number {
+  const step = Number(metadata['mae.step'] ?? 0);
+  return Number.isSafeInteger(step) && step >= 0 ? step : 0;
+}
+
+function modelIn(text: string, field: string, path: string): ModelConfig {
+  let model: unknown;
+  try {
+    model = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`checkpoint: expected JSON in "${field}" of ${path}, got ${messageOf(error)}`);
+  }
+  return parseModelConfig(model, path);
 }
 
 const largestConfigBytes = 2 ** 24;

@@ -3,27 +3,39 @@ import { checkModelConfig, imageSize, type ModelConfig } from '../../model/confi
 import { loadModelConfig, presetNames, publishedMaskRatio, publishedModel } from '../../model/presets.js';
 import { UserError } from '../../util/errors.js';
 import { formatShape } from '../../util/shape.js';
+import { type HeadlessPart, type Heads, headsOf } from './heads.js';
 import type { ModelInfo } from './model-info.js';
 import type { WeightSource } from './weight-source.js';
 
 /**
- * The sizes that shapes show, with what they cannot show: the heads are those of the preset with the same width
- * and depth, else one for 64 of the width. A decoder that the file lacks is the preset's, else the paper's.
- * Mask ratio and normalisation are those of the options in a training checkpoint, else the paper's ratio and plain
- * pixels (the published mae_visualize_* predict pixels).
+ * The sizes that shapes show, with what they cannot show: `headsOf` says how heads are guessed where they are not given. A
+ * decoder that the file lacks is that of the preset with the same encoder, else the paper's. Mask ratio and normalisation
+ * are those of the options in a training checkpoint, else the paper's ratio and plain pixels (the published
+ * mae_visualize_* predict pixels).
+ *
+ * @param readsDecoder whether a decoder in the file is wanted: else nobody has to know its heads
  */
-export function inferModel(source: WeightSource, hasDecoder: boolean): ModelInfo {
+export function inferModel(
+  source: WeightSource,
+  hasDecoder: boolean,
+  given: Heads = {},
+  readsDecoder = hasDecoder,
+): ModelInfo {
   const { path, metadata } = source;
   const notes: string[] = [];
-  const presets = presetNames().map((name) => loadModelConfig(name));
   const { embedDim, patchSize } = patchesOf(source);
   const depth = depthOf(source, 'blocks');
   const mlpRatio = (shapeOf(source, 'blocks.0.mlp.fc1.weight')[0] ?? 0) / embedDim;
   const inputSize = inputSizeOf(source, patchSize);
-  const preset = presets.find((one) => one.embedDim === embedDim && one.depth === depth);
-  const numHeads = preset?.numHeads ?? headsOf(embedDim, 'encoder', path, notes);
-  const decoder = hasDecoder ? decoderOf(source, presets, notes) : decoderSizes(preset ?? paper());
-  const config: ModelConfig = { inputSize, patchSize, embedDim, depth, mlpRatio, numHeads, ...decoder };
+  const decoder = hasDecoder ? decoderShape(source) : undefined;
+  const presets = presetsLike({ embedDim, depth, ...decoder });
+  const encoder = { part: 'encoder', width: embedDim, path, presets: presets.encoder } as const;
+  const numHeads = headsOf(encoder, given.numHeads, notes);
+  const sizes = { inputSize, patchSize, embedDim, depth, mlpRatio, numHeads };
+  const config: ModelConfig =
+    decoder === undefined
+      ? { ...sizes, ...usualDecoder(sizes) }
+      : { ...sizes, ...decoder, decoderNumHeads: decoderHeads() };
   checkModelConfig(config, path);
   const ratio = Number(metadata['mask_ratio'] ?? publishedMaskRatio);
   return {
@@ -33,6 +45,47 @@ export function inferModel(source: WeightSource, hasDecoder: boolean): ModelInfo
     step: 0,
     notes,
   };
+
+  function decoderHeads(): number {
+    if (!readsDecoder) return presets.decoder[0]?.heads ?? 1;
+    const width = decoder!.decoderEmbedDim;
+    const part = { part: 'decoder', width, path, presets: presets.decoder } as const;
+    return headsOf(part, given.decoderNumHeads, notes);
+  }
+}
+
+/** Presets whose encoder, and those whose decoder, has these widths and depths. */
+function presetsLike(
+  sizes: Pick<ModelConfig, 'embedDim' | 'depth'> & Partial<DecoderShape>,
+): Record<'encoder' | 'decoder', HeadlessPart['presets']> {
+  const all = presetNames().map((name) => {
+    const preset = loadModelConfig(name);
+    const isEncoder = preset.embedDim === sizes.embedDim && preset.depth === sizes.depth;
+    const isDecoder =
+      preset.decoderEmbedDim === sizes.decoderEmbedDim && preset.decoderDepth === sizes.decoderDepth;
+    return { name, preset, isEncoder, isDecoder, isWhole: isEncoder && isDecoder };
+  });
+  return {
+    encoder: all
+      .filter(({ isEncoder }) => isEncoder)
+      .map(({ name, preset, isWhole }) => ({ name, heads: preset.numHeads, isWhole })),
+    decoder: all
+      .filter(({ isDecoder }) => isDecoder)
+      .map(({ name, preset, isWhole }) => ({ name, heads: preset.decoderNumHeads, isWhole })),
+  };
+}
+
+/** The decoder of the preset with this encoder, else the paper's. */
+export function usualDecoder(
+  encoder: Pick<ModelConfig, 'patchSize' | 'embedDim' | 'depth' | 'numHeads'>,
+): Pick<ModelConfig, 'decoderEmbedDim' | 'decoderDepth' | 'decoderNumHeads'> {
+  const fields = ['embedDim', 'depth', 'numHeads'] as const;
+  const same = presetNames()
+    .map((name) => loadModelConfig(name))
+    .filter((preset) => fields.every((field) => preset[field] === encoder[field]));
+  const preset = same.find(({ patchSize }) => patchSize === encoder.patchSize) ?? same[0] ?? paper();
+  const { decoderEmbedDim, decoderDepth, decoderNumHeads } = preset;
+  return { decoderEmbedDim, decoderDepth, decoderNumHeads };
 }
 
 function paper(): ModelConfig {
@@ -62,30 +115,13 @@ function patchesOf(source: WeightSource): Pick<ModelConfig, 'embedDim' | 'patchS
   return { embedDim, patchSize };
 }
 
-/** One head for 64 of the width, with a note that this is a guess. */
-function headsOf(width: number, part: string, path: string, notes: string[]): number {
-  if (width % 64 !== 0) {
-    throw new UserError(
-      `checkpoint: expected ${path} to say how many heads its ${part} of width ${width} has, got neither a description, ` +
-        'nor the sizes of a preset, nor a multiple of 64; give a folder with a config.json of transformers, or a checkpoint of mae',
-    );
-  }
-  notes.push(`${path} does not say how many heads its ${part} has; ${width / 64} (width / 64) are used`);
-  return width / 64;
-}
+type DecoderShape = Pick<ModelConfig, 'decoderEmbedDim' | 'decoderDepth'>;
 
-type DecoderSizes = Pick<ModelConfig, 'decoderEmbedDim' | 'decoderDepth' | 'decoderNumHeads'>;
-
-function decoderSizes({ decoderEmbedDim, decoderDepth, decoderNumHeads }: ModelConfig): DecoderSizes {
-  return { decoderEmbedDim, decoderDepth, decoderNumHeads };
-}
-
-function decoderOf(source: WeightSource, presets: readonly ModelConfig[], notes: string[]): DecoderSizes {
-  const width = shapeOf(source, 'decoder_embed.weight')[0] ?? 0;
-  const decoderDepth = depthOf(source, 'decoder_blocks');
-  const same = presets.find((one) => one.decoderEmbedDim === width && one.decoderDepth === decoderDepth);
-  const decoderNumHeads = same?.decoderNumHeads ?? headsOf(width, 'decoder', source.path, notes);
-  return { decoderEmbedDim: width, decoderDepth, decoderNumHeads };
+function decoderShape(source: WeightSource): DecoderShape {
+  return {
+    decoderEmbedDim: shapeOf(source, 'decoder_embed.weight')[0] ?? 0,
+    decoderDepth: depthOf(source, 'decoder_blocks'),
+  };
 }
 
 /** One more than the last block's number. Blocks without a gap are no more than the tensors of the file. */

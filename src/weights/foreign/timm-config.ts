@@ -1,8 +1,10 @@
 /** config.json of timm: `timm.create_model('local-dir:<folder>')` builds the encoder or the classifier from it. */
 import type { EncoderNorm } from '../../model/classifier-parameters.js';
-import { imageSize, type ModelConfig } from '../../model/config.js';
+import { imageSize, type ModelConfig, parseModelConfig } from '../../model/config.js';
 import { imagenetDeviation, imagenetMean } from '../../model/imagenet.js';
-import type { ClassifierHead } from './model-info.js';
+import { publishedMaskRatio } from '../../model/presets.js';
+import { usualDecoder } from './infer-model.js';
+import type { ClassifierHead, ModelInfo } from './model-info.js';
 
 /** timm's own models of the presets' widths and depths; any other is one of them with other sizes. */
 const architectures: Readonly<Record<string, string>> = {
@@ -11,6 +13,20 @@ const architectures: Readonly<Record<string, string>> = {
   '768x12': 'vit_base_patch16_224',
   '1024x24': 'vit_large_patch16_224',
 };
+
+/** The encoder that a config.json of timm describes; undefined where it leaves sizes to timm's own models. */
+export function parseTimmConfig(
+  value: Readonly<Record<string, unknown>>,
+  path: string,
+): Omit<ModelInfo, 'step'> | undefined {
+  const sizes = value['model_args'] as Partial<Record<string, unknown>> | null | undefined;
+  const names = ['img_size', 'patch_size', 'embed_dim', 'depth', 'num_heads', 'mlp_ratio'];
+  if (!names.every((name) => sizes?.[name] !== undefined)) return undefined;
+  const [inputSize, patchSize, embedDim, depth, numHeads, mlpRatio] = names.map((name) => sizes![name]);
+  const encoder = { inputSize, patchSize, embedDim, depth, numHeads, mlpRatio } as ModelConfig;
+  const config = parseModelConfig({ ...encoder, ...usualDecoder(encoder) }, path);
+  return { config, maskRatio: publishedMaskRatio, normPixLoss: false, notes: [] };
+}
 
 /** The head of a classifier, and the norm before it. */
 type TimmHead = ClassifierHead & { readonly norm: EncoderNorm };
@@ -24,6 +40,7 @@ export function timmConfig(config: ModelConfig, head?: TimmHead): Record<string,
     architecture: architectures[`${embedDim}x${depth}`] ?? 'vit_base_patch16_224',
     num_classes: classes.length,
     num_features: embedDim,
+    // of an encoder always 'token': 'avg' drops `norm`, and has an `fc_norm` that MAE does not train
     global_pool: pool,
     ...(head && { label_names: classes }),
     model_args: {

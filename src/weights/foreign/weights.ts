@@ -1,9 +1,11 @@
 import { type EncoderNorm, normedEncoder, runningMean } from '../../model/classifier-parameters.js';
 import { type ModelConfig, patchCount } from '../../model/config.js';
 import { isOfDecoder, type ParameterSpec } from '../../model/parameters.js';
+import { loadModelConfig, publishedModel } from '../../model/presets.js';
 import { UserError } from '../../util/errors.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
 import { checkFinite } from './finite.js';
+import { checkHeads, type Heads } from './heads.js';
 import { inferModel } from './infer-model.js';
 import type { ModelInfo } from './model-info.js';
 import { checkNorm, encoderNorm, leftOver, withModel } from './open-model.js';
@@ -29,13 +31,24 @@ export type FoundModel = Pick<Weights, 'path' | 'norm' | 'isProbe' | 'head'>;
  * .pth file of the paper's authors. Position tables that the file lacks are computed.
  *
  * @param specsOf the parameters wanted of a model of that size; all of them have to be there.
+ * @param heads where the file does not say how many a model has; a UserError where it says others.
  */
 export function loadWeights(
   given: string,
   specsOf: (config: ModelConfig, hasDecoder: boolean, found: FoundModel) => ParameterSpec[],
+  heads: Heads = {},
 ): Promise<Weights> {
   return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
-    const info = described ?? inferModel(source, hasDecoder);
+    const model: FoundModel = {
+      path: source.path,
+      norm: encoderNorm(source),
+      isProbe: source.tensors.has(runningMean),
+      head: described?.head,
+    };
+    const someSpecs = specsOf(loadModelConfig(publishedModel), hasDecoder, model);
+    const readsDecoder = hasDecoder && someSpecs.some(isOfDecoder);
+    checkHeads(heads, described?.config, source.path, readsDecoder);
+    const info = described ?? inferModel(source, hasDecoder, heads, readsDecoder);
     const { config } = info;
     // before lists are made of it: a description may say anything
     if (config.depth > source.tensors.size || (hasDecoder && config.decoderDepth > source.tensors.size)) {
@@ -44,9 +57,7 @@ export function loadWeights(
           'give the config.json of these weights',
       );
     }
-    const norm = encoderNorm(source);
-    const isProbe = source.tensors.has(runningMean);
-    const specs = specsOf(config, hasDecoder, { norm, isProbe, head: info.head, path: source.path });
+    const specs = specsOf(config, hasDecoder, model);
     checkNorm(source, specs);
     if (!hasDecoder && specs.some(isOfDecoder)) {
       throw new UserError(
@@ -79,13 +90,14 @@ export function loadWeights(
       }
     }
     checkFinite(parameters, source.path);
-    return { ...info, notes, path: source.path, hasDecoder, norm, isProbe, parameters };
+    const { path, norm, isProbe } = model;
+    return { ...info, notes, path, hasDecoder, norm, isProbe, parameters };
   });
 }
 
 /** An encoder with the last norm that it has. */
-export function loadEncoder(given: string): Promise<Weights> {
-  return loadWeights(given, (config, _, { norm }) => normedEncoder(config, norm));
+export function loadEncoder(given: string, heads?: Heads): Promise<Weights> {
+  return loadWeights(given, (config, _, { norm }) => normedEncoder(config, norm), heads);
 }
 
 /** Patches for which a missing table is computed: 2048 pixels in patches of 16. */

@@ -8,14 +8,15 @@ import { expandDefinitions } from '../../../src/compiler/lowering/expand.js';
 import { encodeModel } from '../../../src/compiler/onnx/encode.js';
 import { type ModelConfig, patchCount } from '../../../src/model/config.js';
 import { maeTask } from '../../../src/model/mae.js';
-import { encoderParameters, maeParameters } from '../../../src/model/parameters.js';
+import { encoderParameters, maeParameters, type ParameterSpec } from '../../../src/model/parameters.js';
 import { sinCosPositions } from '../../../src/model/positions.js';
-import { loadModelConfig } from '../../../src/model/presets.js';
+import { loadModelConfig, presetNames } from '../../../src/model/presets.js';
 import { Runtime } from '../../../src/runtime/runtime.js';
 import { Evaluator } from '../../../src/train/engine/evaluator.js';
 import { UserError } from '../../../src/util/errors.js';
 import { inferModel } from '../../../src/weights/foreign/infer-model.js';
 import { loadInitialWeights } from '../../../src/weights/foreign/initial-weights.js';
+import type { SourceTensor, WeightSource } from '../../../src/weights/foreign/weight-source.js';
 import { loadWeights, type Weights } from '../../../src/weights/foreign/weights.js';
 import { readTensorFile, type TensorFile, writeTensorFile } from '../../support/cli-files.js';
 import { smallModel } from '../../support/small-model.js';
@@ -179,8 +180,8 @@ describe('a .pth file', () => {
     expect(digestsOf(weights.parameters)).toEqual(readPthDigests().training);
     expect(weights).toMatchObject({ config: publishedModel, maskRatio: 0.6, normPixLoss: true, step: 0 });
     expect(weights.notes.map((note) => note.replace(/^.*training\.pth /, ''))).toEqual([
-      'does not say how many heads its encoder has; 1 (width / 64) are used',
-      'does not say how many heads its decoder has; 1 (width / 64) are used',
+      'does not say how many heads its encoder has; 1 (width / 64) are used; --num-heads sets others',
+      'does not say how many heads its decoder has; 1 (width / 64) are used; --decoder-num-heads sets others',
     ]);
   });
 
@@ -221,47 +222,80 @@ describe('a bare safetensors file', () => {
     return path;
   };
 
-  test.each([
-    'mae_vit_tiny_patch16',
-    'mae_vit_small_patch16',
-    'mae_vit_base_patch16',
-    'mae_vit_large_patch16',
-    'mae_vit_huge_patch14',
-    'mae_vit_nano_patch8_64',
-  ])('of %s shows its sizes, its heads being those of the preset', (preset) => {
+  /** A file that has the shapes of a model and says nothing else. */
+  const shapesOf = (specs: readonly ParameterSpec[], path = 'x'): WeightSource => ({
+    path,
+    tensors: new Map(specs.map(({ name, shape }) => [name, { dtype: 'F32', shape }])),
+    metadata: {},
+    readFloat32: async () => new Float32Array(),
+    close: async () => {},
+  });
+
+  test.each(presetNames())('of %s shows its sizes, its heads being those of the preset', (preset) => {
     const config = loadModelConfig(preset);
-    const tensors = new Map(
-      maeParameters(config).map(({ name, shape }) => [name, { dtype: 'F32', shape } as const]),
+    const found = inferModel(shapesOf(maeParameters(config), preset), true);
+    expect(found).toMatchObject({ config, maskRatio: 0.75, normPixLoss: false });
+    // a width and depth for which presets have different heads
+    if (config.embedDim !== 192 || config.depth !== 12) expect(found.notes).toEqual([]);
+    const { notes, config: encoder } = inferModel(shapesOf(encoderParameters(config), preset), false);
+    const { inputSize, patchSize, embedDim, depth, mlpRatio } = config;
+    expect(encoder).toMatchObject({ inputSize, patchSize, embedDim, depth, mlpRatio });
+    expect(encoder.numHeads).toBe(embedDim === 1280 ? 16 : embedDim / 64); // timm's models
+    expect(notes).toHaveLength(embedDim === 192 && depth === 12 ? 1 : 0);
+  });
+
+  test('of the encoder of a preset has its decoder', () => {
+    for (const name of ['mae_vit_tiny_patch16', 'mae_vit_tiny_patch2_32', 'mae_vit_base_patch16']) {
+      const config = loadModelConfig(name);
+      expect(inferModel(shapesOf(encoderParameters(config)), false).config).toEqual(config);
+    }
+    const lite = loadModelConfig('mae_vit_tiny_patch16_dec96d1b');
+    const source = shapesOf(encoderParameters(lite));
+    expect(inferModel(source, false, { numHeads: 12 })).toMatchObject({ config: lite, notes: [] });
+  });
+
+  test('of ViT-T has 3 heads as a guess that is said, 12 where its decoder is MAE-Lite’s, and as many as are given', () => {
+    const [tiny, lite] = ['mae_vit_tiny_patch16', 'mae_vit_tiny_patch16_dec96d1b'].map(loadModelConfig);
+    const encoder = shapesOf(encoderParameters(tiny!), 'e.pth');
+    expect(inferModel(encoder, false).notes).toEqual([
+      'e.pth does not say how many heads its encoder has; 3 are used, as in mae_vit_tiny_patch16, not 12 as in ' +
+        'mae_vit_tiny_patch16_dec96d1b; --num-heads sets others',
+    ]);
+    expect(inferModel(shapesOf(maeParameters(lite!), 'w.pth'), true).notes).toEqual([
+      'w.pth does not say how many heads its encoder has; 12 are used, as in mae_vit_tiny_patch16_dec96d1b, not 3 as in ' +
+        'mae_vit_tiny_patch16; --num-heads sets others',
+    ]);
+    const given = inferModel(shapesOf(maeParameters(tiny!)), true, { numHeads: 6, decoderNumHeads: 2 });
+    expect(given).toMatchObject({ config: { ...tiny, numHeads: 6, decoderNumHeads: 2 }, notes: [] });
+  });
+
+  test('of a width that is no multiple of 64 needs heads, of the decoder only where it is read', () => {
+    const sizes = { embedDim: 72, numHeads: 3, decoderEmbedDim: 40, decoderNumHeads: 5 };
+    const config = { ...loadModelConfig('mae_vit_nano_patch8_64'), ...sizes };
+    const source = shapesOf(maeParameters(config), 'w.pth');
+    expect(() => inferModel(source, true)).toThrow(
+      /how many heads its encoder of width 72 has.*give --num-heads/,
     );
-    const source = {
-      path: preset,
-      tensors,
-      metadata: {},
-      readFloat32: async () => new Float32Array(),
-      close: async () => {},
-    };
-    expect(inferModel(source, true)).toMatchObject({
+    expect(() => inferModel(source, true, { numHeads: 3 })).toThrow(
+      /how many heads its decoder of width 40 has.*give --decoder-num-heads/,
+    );
+    expect(inferModel(source, true, { numHeads: 3 }, false).config).toMatchObject({
+      embedDim: 72,
+      numHeads: 3,
+    });
+    expect(inferModel(source, true, { numHeads: 3, decoderNumHeads: 5 })).toMatchObject({
       config,
-      maskRatio: 0.75,
-      normPixLoss: false,
       notes: [],
     });
-    const encoder = new Map([...tensors].filter(([name]) => !/^decoder|^mask/.test(name)));
-    expect(inferModel({ ...source, tensors: encoder }, false).config).toEqual(config);
+    expect(() => inferModel(source, true, { numHeads: 5 })).toThrow(
+      '--num-heads: expected a divisor of 72, the width of the encoder in w.pth, got 5',
+    );
   });
 
   test('of a preset at another input size, and without its position tables', () => {
     const config = { ...loadModelConfig('mae_vit_base_patch16'), inputSize: 96 };
-    const tensors = new Map(
-      maeParameters(config).map(({ name, shape }) => [name, { dtype: 'F32', shape } as const]),
-    );
-    const source = {
-      path: 'x',
-      tensors,
-      metadata: {},
-      readFloat32: async () => new Float32Array(),
-      close: async () => {},
-    };
+    const source = shapesOf(maeParameters(config));
+    const tensors = source.tensors as Map<string, SourceTensor>;
     expect(inferModel(source, true).config).toEqual(config);
     tensors.delete('pos_embed');
     expect(inferModel(source, true).config.inputSize).toBe(224);

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { maeParameters } from '../../../src/model/parameters.js';
+import { encoderParameters, maeParameters } from '../../../src/model/parameters.js';
 import { saveCheckpoint } from '../../../src/train/checkpointing.js';
 import { ModelState } from '../../../src/train/engine/model-state.js';
 import { startOfRun } from '../../../src/train/position.js';
@@ -83,4 +83,32 @@ test.each([
   const path = join(temporaryFolder(), 'foreign.safetensors');
   writeTensorFile(path, { metadata, tensors: whole.tensors });
   expect(await refusal(path)).toMatch(message);
+});
+
+test('heads that the file says may be given, others may not; nor those of a decoder that is not read', async () => {
+  const path = changed(() => {});
+  const same = { numHeads: tinyModel.numHeads, decoderNumHeads: tinyModel.decoderNumHeads };
+  expect((await loadWeights(path, maeParameters, same)).config).toEqual(tinyModel);
+  await expect(loadWeights(path, maeParameters, { numHeads: 12 })).rejects.toThrow(
+    `--num-heads: expected ${tinyModel.numHeads}, as ${path} says, got 12; leave it out`,
+  );
+  await expect(loadWeights(path, maeParameters, { decoderNumHeads: 8 })).rejects.toThrow(
+    `--decoder-num-heads: expected ${tinyModel.decoderNumHeads}, as ${path} says, got 8; leave it out`,
+  );
+  await expect(loadWeights(path, encoderParameters, same)).rejects.toThrow(
+    `--decoder-num-heads: expected with a decoder, got the encoder of ${path} alone; leave it out`,
+  );
+});
+
+test('heads that are given make weights of a file that says none', async () => {
+  const path = join(temporaryFolder(), 'foreign.safetensors');
+  writeTensorFile(path, { metadata: {}, tensors: whole.tensors });
+  const { numHeads, decoderNumHeads } = tinyModel;
+  const weights = await loadWeights(path, maeParameters, { numHeads, decoderNumHeads });
+  expect(weights).toMatchObject({ config: tinyModel, notes: [] });
+  // its decoder is 16 wide: an encoder alone needs no heads of it
+  expect(await loadWeights(path, encoderParameters, { numHeads })).toMatchObject({
+    config: { ...tinyModel, decoderNumHeads: expect.any(Number) },
+    notes: [],
+  });
 });
