@@ -23,11 +23,7 @@ export async function prepareLinprobe(
   const epochs = given.epochs ?? linprobeDefaults.epochs;
   const warmupEpochs = warmupShare(epochs, linprobeDefaults);
   const options = await resolveExifRotation<LinprobeOptions>({ ...linprobeDefaults, warmupEpochs, ...given });
-  if (options.batchSize < 2) {
-    throw new UserError(
-      `--batch-size: expected two images or more, for batch norm, got ${options.batchSize}; give a larger one`,
-    );
-  }
+  checkBatchNorm(options);
   const { config, parameters } = await openStartingPoint('linprobe', options, note);
   const images = await openClassImages(options, note);
   // the published crop: one draw, whose sides are cut off at the picture's
@@ -36,7 +32,16 @@ export async function prepareLinprobe(
   const { classNames: classes } = images.trainImages;
   const task = linprobeTask(config, { classes, pool: options.pool, evaluationCrop });
   const prepared = await prepare(options, task, { optimizer: larsDefaults });
+  checkBatchNorm(prepared.options); // as --auto-batch divided it
   return { prepared, images, augmentation, parameters };
+}
+
+/** One image has no variance. */
+function checkBatchNorm({ batchSize }: LinprobeOptions): void {
+  if (batchSize >= 2) return;
+  throw new UserError(
+    `--batch-size: expected two images or more, for batch norm, got ${batchSize}; give a larger one`,
+  );
 }
 
 /** Trains a linear layer on the frozen features of an encoder. */

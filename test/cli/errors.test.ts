@@ -159,6 +159,13 @@ describe('checkpoints that cannot be read', () => {
     ['reconstruct', picture, '--checkpoint', checkpoint, '-o', join(folder, 'never.png')],
     ['export-encoder', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
     ['embed', '--checkpoint', checkpoint, '--data-path', images, '-o', join(folder, 'never.npy')],
+    ['predict', picture, '--checkpoint', checkpoint],
+    ['export-classifier', '--checkpoint', checkpoint, '-o', join(folder, 'never-classifier.onnx')],
+    ...['finetune', 'linprobe'].map((command) => [
+      command,
+      ...flags({ checkpoint, 'data-path': images, 'output-dir': join(folder, `never-${command}`) }),
+      ...flags({ 'batch-size': 4, epochs: 1, 'max-steps': 1, threads: 1, 'num-workers': 0 }),
+    ]),
   ];
 
   test.each<[string, (path: string) => void, RegExp]>([

@@ -5,8 +5,12 @@ import { mae, maeOk, root } from '../support/cli.js';
 
 const commands = [
   'pretrain',
+  'finetune',
+  'linprobe',
   'reconstruct',
   'embed',
+  'predict',
+  'export-classifier',
   'export-encoder',
   'export',
   'build-artifacts',
@@ -121,6 +125,17 @@ test.each<[string, string[]]>([
       'batch-size',
     ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
   ],
+    'finetune',
+    ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
+  ],
+  ['linprobe', ['checkpoint', 'pool', 'blr', 'epochs', 'val-path']],
+  [
+    'predict',
+    ['checkpoint', 'top', 'input-size', 'batch-size', 'num-workers', 'threads', 'device', 'json', 'csv'].concat([
+      'exif-rotation',
+    ]),
+  ],
+  ['export-classifier', ['checkpoint', 'output', 'format', 'input-size', 'threads', 'device']],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],
