@@ -85,8 +85,8 @@ export async function embed(
   await checkFeatureFile(format, options);
   const device = chooseDevice(options.device);
   const weights = atInputSize(await loadEncoder(checkpoint), inputSize);
-  for (const line of weights.notes) note(line);
   checkPools(weights, [pool]);
+  for (const line of weights.notes) note(line);
   const { layer = weights.config.depth } = options;
   upToLayer(weights, layer);
   const source = await openLabelled(options, note);

@@ -97,8 +97,8 @@ export async function exportEncoder(
   const { checkpoint, output, pool, format, inputSize, numHeads } = options;
   await checkExportFile(options, 'encoder');
   const weights = atInputSize(await loadEncoder(checkpoint, { numHeads }), inputSize);
-  for (const line of weights.notes) note(line);
   checkPools(weights, [pool]);
+  for (const line of weights.notes) note(line);
   const { config, parameters, step, norm } = weights;
   if (format === 'safetensors') {
     const metadata = encoderMetadata(config, step, pool);

@@ -40,10 +40,10 @@ export async function exportModel(
   const isClassifier = weights.head !== undefined;
   const kind = isClassifier && format === 'hf' ? 'hf-classifier' : format;
   await checkExportFolder(output, kind, checkpoint);
-  for (const line of [...weights.notes, ...leftOut(weights, format)]) note(line);
   const { configs, metadata, tensors } = isClassifier
     ? exportedClassifier({ ...weights, ...weights.head! }, format)
     : exporters[format](weights);
+  for (const line of [...weights.notes, ...leftOut(weights, format)]) note(line);
   const modelPath = join(output, 'model.safetensors');
   await replaceFile(modelPath, 'export', (path) => writeSafetensors(path, tensors, metadata));
   const paths: string[] = [];

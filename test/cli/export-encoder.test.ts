@@ -133,9 +133,7 @@ test('--num-heads makes an encoder of weights that do not say; what they are wri
   writeTensorFile(bare!, { metadata: {}, tensors: saved.tensors });
   const args = ['export-encoder', '--checkpoint', bare!, '-o', path!];
   expect(await maeError(args)).toMatch(/its encoder of width 24 has.*give --num-heads/);
-  expect(await maeError([...args, '--num-heads', '5'])).toMatch(
-    /^--num-heads: expected a divisor of 24/,
-  );
+  expect(await maeError([...args, '--num-heads', '5'])).toMatch(/^--num-heads: expected a divisor of 24/);
   expect((await maeOk([...args, '--num-heads', '3'])).stderr).toBe('');
   const { stderr } = await maeOk(['export-encoder', '--checkpoint', path!, '-o', again!]);
   expect(stderr).toBe('');

@@ -125,15 +125,24 @@ test.each<[string, string[]]>([
       'batch-size',
     ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
   ],
+  [
     'finetune',
     ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
   ],
   ['linprobe', ['checkpoint', 'pool', 'blr', 'epochs', 'val-path']],
   [
     'predict',
-    ['checkpoint', 'top', 'input-size', 'batch-size', 'num-workers', 'threads', 'device', 'json', 'csv'].concat([
-      'exif-rotation',
-    ]),
+    [
+      'checkpoint',
+      'top',
+      'input-size',
+      'batch-size',
+      'num-workers',
+      'threads',
+      'device',
+      'json',
+      'csv',
+    ].concat(['exif-rotation']),
   ],
   ['export-classifier', ['checkpoint', 'output', 'format', 'input-size', 'threads', 'device']],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],

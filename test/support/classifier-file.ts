@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { finetuneTask, linprobeTask } from '../../src/model/classifier.js';
 import type { ClassifierPool } from '../../src/model/classifier-parameters.js';
@@ -32,6 +33,7 @@ export function writeClassifier(folder: string, options: ClassifierFile): string
     const isScale = /norm\d?\.weight$|running_var$/.test(name);
     return [name, { shape, data: isScale ? data.map((value) => 1.25 + value) : data }] as const;
   });
+  mkdirSync(folder, { recursive: true });
   const path = join(folder, `${options.kind}-${options.pool}.safetensors`);
   writeTensorFile(path, { metadata: modelMetadata(task, 7), tensors: new Map(tensors) });
   return path;
