@@ -1,5 +1,5 @@
 /** What a classifier tells, and what it is exported as, against ONNX Runtime's own package and arithmetic. */
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { embed, embedDefaults } from '../../src/jobs/embed.js';
@@ -10,7 +10,7 @@ import { type Prediction, predict, predictDefaults } from '../../src/jobs/predic
 import { loadInitialWeights } from '../../src/weights/foreign/initial-weights.js';
 import { type ClassifierFile, writeClassifier } from '../support/classifier-file.js';
 import { pictureNames, pictures, runOnnx, writePictures, writePng } from '../support/classifier-pictures.js';
-import { fileFolder, readTensorFile, tinyModel } from '../support/cli-files.js';
+import { fileFolder, readTensorFile, tinyModel, writeTensorFile } from '../support/cli-files.js';
 import { randomBytes } from '../support/random.js';
 
 const folder = fileFolder();
@@ -237,6 +237,44 @@ describe('predict', () => {
     expect(notes).toEqual([expect.stringMatching(/^pos_embed: 4 × 4 positions are interpolated to 6 × 6$/)]);
     // at its own size nothing is to be done
     expect(await predicted(checkpoint, [images], { inputSize: size })).toEqual(told);
+  });
+});
+
+describe('reading a classifier', () => {
+  const given = () => readTensorFile(classifier({ kind: 'fine-tuned', pool: 'cls' }));
+
+  test.each<[string, Record<string, string>, RegExp]>([
+    ['fewer classes', { classes: '["a","b"]' }, /head\.weight is \[6, 24\] instead of \[2, 24\]/],
+    ['no list of classes', { classes: '{"a":1}' }, /expected classes, pool and crop_pct/],
+    ['no JSON', { classes: 'no' }, /expected classes, pool and crop_pct/],
+    ['another pool', { pool: 'none' }, /expected classes, pool and crop_pct/],
+    ['too large a crop', { crop_pct: '2' }, /expected classes, pool and crop_pct/],
+    ['the pool of other weights', { pool: 'mean' }, /fc_norm\.weight is missing/],
+  ])('of %s is refused', async (name, changed, message) => {
+    const { metadata, tensors } = given();
+    const path = join(folder, `${name}.safetensors`);
+    writeTensorFile(path, { metadata: { ...metadata, ...changed }, tensors });
+    await expect(predicted(path)).rejects.toThrow(message);
+  });
+
+  test('takes the moving average where a checkpoint has one', async () => {
+    const { metadata, tensors } = given();
+    const checkpoint = join(folder, 'averaged');
+    mkdirSync(checkpoint);
+    const bias = tensors.get('head.bias')!;
+    const average = { ...bias, data: bias.data.map((value, i) => value + i) };
+    const averaged = new Map([...tensors].map(([name, tensor]) => [`ema.${name}`, tensor]));
+    averaged.set('ema.head.bias', average).set('exp_avg.head.bias', bias);
+    writeTensorFile(join(checkpoint, 'model.safetensors'), { metadata, tensors });
+    writeTensorFile(join(checkpoint, 'optimizer.safetensors'), { metadata: {}, tensors: averaged });
+    writeFileSync(join(checkpoint, 'state.json'), '{}');
+    const alone = join(folder, 'average-alone.safetensors');
+    writeTensorFile(alone, { metadata, tensors: new Map([...tensors, ['head.bias', average]]) });
+    const notes: string[] = [];
+    const told = await predicted(checkpoint, [images], { notes });
+    expect(notes).toEqual([expect.stringMatching(/the moving average of the weights is taken/)]);
+    expect(told).toEqual(await predicted(alone));
+    expect(told).not.toEqual(await predicted(join(checkpoint, '..', 'fine-tuned-cls.safetensors')));
   });
 });
 
