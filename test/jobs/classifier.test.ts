@@ -139,6 +139,18 @@ describe.each([
     });
   });
 
+  test('is read back from folders of timm and transformers as the same encoder', async () => {
+    const encoders: Float32Array[] = [];
+    const from = [checkpoint, output('timm'), ...(pool === 'cls' ? [output('hf')] : [])];
+    if (pool === 'cls') await exportModel({ checkpoint, format: 'hf', output: output('hf') }, ignore);
+    for (const [i, given] of from.entries()) {
+      const path = output(`encoder-${i}.onnx`);
+      await exportEncoder({ checkpoint: given, output: path, format: 'onnx', pool }, ignore);
+      encoders.push((await runOnnx(path, pictures)).data);
+    }
+    for (const other of encoders.slice(1)) expect(other).toEqual(encoders[0]);
+  });
+
   test('in our own format is the same', async () => {
     await exportModel({ checkpoint, format: 'mae', output: output('mae') }, ignore);
     expect(await predicted(output('mae'))).toEqual(told);

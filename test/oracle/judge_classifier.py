@@ -105,7 +105,7 @@ def main(rows, folder):
                     labels_of(model) != CLASSES, processor.size["shortest_edge"] != 73,
                     np.abs(prepared - pixels).max() > 1e-5,
                 ]
-            table.report(configuration, "labels and crop that differ", sum(wrong), str(wrong))
+            table.report(configuration, "labels and crop that differ", sum(wrong), str(wrong) if any(wrong) else "")
 
 
 if __name__ == "__main__":
