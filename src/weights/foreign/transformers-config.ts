@@ -46,9 +46,10 @@ export function parseTransformersConfig(value: Readonly<Record<string, unknown>>
       );
     }
   }
+  const hasDecoder = value['model_type'] !== 'vit';
   const mlpRatio = number('intermediate_size') / number('hidden_size');
   const decoderRatio = number('decoder_intermediate_size') / number('decoder_hidden_size');
-  if (mlpRatio !== decoderRatio) {
+  if (hasDecoder && mlpRatio !== decoderRatio) {
     throw new UserError(
       `${path}: expected MLPs of the same ratio in encoder and decoder, got ${mlpRatio} and ${decoderRatio}; ` +
         'other models are not supported',
