@@ -32,9 +32,10 @@ describe('npm pack', () => {
     const expected = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
       /^bin\/(mae|check-node)\.js$/,
-      /^(models|recipes)\/\w+\.json$/,
+      /^models\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
       /^dist\/\w+\/wasm\/\w+\.wasm$/,
+      /^recipes\/(finetune|pretrain)\/[a-z]+\.json$/,
       /^dist\/kernels\/libmae_kernels\.so$/,
     ];
     expect(paths.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);

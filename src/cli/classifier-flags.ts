@@ -1,5 +1,5 @@
 import type { Options } from 'yargs';
-import { checkpointFlag } from './common-flags.js';
+import { checkpointFlag, encoderHeadsFlag } from './common-flags.js';
 import { choice, integer, number } from './flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
@@ -17,6 +17,7 @@ export const classifierFlags = {
     ...optionalCheckpoint,
     describe: 'Encoder to start from: run, checkpoint or transformers directory, .safetensors or .pth file',
   },
+  ...encoderHeadsFlag,
   'data-path': { ...dataPath, describe: 'Folder of training images in class folders' },
   'val-path': {
     ...valPath,
@@ -67,12 +68,7 @@ export function recipeFlags<
       requiresArg: true,
       describe: 'What the head reads: mean of the patch tokens, or the class token',
     },
-    'crop-scale': {
-      default: defaults.cropScale,
-      coerce: number('crop-scale', { min: 0, max: 1, open: 'min' }),
-      requiresArg: true,
-      describe: 'Smallest share of a picture that a crop of training has',
-    },
+    'crop-scale': { ...pretrainFlags['crop-scale'], default: defaults.cropScale },
     'min-lr': { ...pretrainFlags['min-lr'], default: defaults.minLr },
     'weight-decay': { ...pretrainFlags['weight-decay'], default: defaults.weightDecay },
   } as const;

@@ -5,12 +5,14 @@ import { embed, embedDefaults } from '../jobs/embed.js';
 import {
   checkpointFlag,
   deviceFlag,
+  encoderHeadsFlag,
   exifRotationFlag,
   jsonFlag,
   labelsFlag,
   noteThreads,
   numWorkersFlag,
   outputFlag,
+  poolFlag,
   rescanFlag,
   threadsFlag,
 } from './common-flags.js';
@@ -21,6 +23,7 @@ import { note, print } from './print.js';
 
 export const options = {
   checkpoint: checkpointFlag,
+  ...encoderHeadsFlag,
   'data-path': {
     type: 'string',
     demandOption: true,
@@ -31,12 +34,7 @@ export const options = {
   output: outputFlag(
     'File to write: .npy (names beside it, in .names.txt), .safetensors, .parquet or .csv, as it ends',
   ),
-  pool: {
-    choices: ['cls', 'mean', 'none'],
-    default: embedDefaults.pool,
-    coerce: text('pool'),
-    describe: 'The class token, or the mean of the patch tokens; none: all tokens (.npy and .safetensors)',
-  },
+  pool: { ...poolFlag, describe: `${poolFlag.describe} (.npy and .safetensors)` },
   layer: {
     coerce: integer('layer', { min: 1 }),
     requiresArg: true,

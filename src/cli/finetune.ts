@@ -34,9 +34,9 @@ const ownFlags = {
   },
   recipe: {
     type: 'string',
-    coerce: choice('recipe', recipeNames()),
+    coerce: choice('recipe', recipeNames('finetune')),
     requiresArg: true,
-    describe: `Where what is not given comes from: ${recipeNames().join(', ')} (default: by the width of the model)`,
+    describe: `Where what is not given comes from: ${recipeNames('finetune').join(', ')} (default: by the width of the model)`,
   },
   epochs: epochsFlag('the recipe’s'),
   blr: numberFlag(

@@ -1,5 +1,6 @@
 import type { Options } from 'yargs';
-import { pretrainDefaults as defaults, defaultWarmupEpochs, type PretrainOptions } from '../train/options.js';
+import { type GivenPretrainOptions, pretrainRecipes } from '../jobs/pretrain-recipe.js';
+import { pretrainDefaults as defaults } from '../train/options.js';
 import {
   computeFlags,
   deviceFlag,
@@ -9,7 +10,7 @@ import {
   threadsFlag,
 } from './common-flags.js';
 import { configFlag, givenOptions } from './config-flag.js';
-import { type Arguments, integer, number, text } from './flags.js';
+import { type Arguments, choice, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
 const ownFlags = {
@@ -34,8 +35,16 @@ const ownFlags = {
     default: defaults.autoBatch,
     describe: 'Take the largest --batch-size that fits, with the --accum-iter that keeps their product',
   },
+  recipe: {
+    type: 'string',
+    defaultDescription: 'auto',
+    coerce: choice('recipe', pretrainRecipes()),
+    requiresArg: true,
+    describe:
+      'Where learning rate, epochs and warm-up come from that are not given. published: the paper’s, for large batches; small: for small models and folders; auto: small for encoders below 10 M parameters, else published; a run that goes on keeps its own',
+  },
   epochs: {
-    default: defaults.epochs,
+    defaultDescription: `the recipe’s; published: ${defaults.epochs}`,
     coerce: integer('epochs', { min: 1 }),
     requiresArg: true,
     describe: 'Epochs of the schedule',
@@ -46,13 +55,13 @@ const ownFlags = {
     describe: 'End early, at this many steps in all',
   },
   'warmup-epochs': {
-    defaultDescription: `${defaults.warmupEpochs}, or a twentieth of fewer epochs`,
+    defaultDescription: `the recipe’s; published: ${defaults.warmupEpochs}, or a twentieth of fewer epochs`,
     coerce: number('warmup-epochs', { min: 0 }),
     requiresArg: true,
     describe: 'Epochs of linear warm-up',
   },
   blr: {
-    default: defaults.blr,
+    defaultDescription: `the recipe’s; published: ${defaults.blr}`,
     coerce: number('blr', { min: 0 }),
     requiresArg: true,
     describe: 'Learning rate for 256 images: lr = blr × effective batch size / 256',
@@ -78,6 +87,12 @@ const ownFlags = {
     coerce: number('clip-grad', { min: 0, open: true }),
     requiresArg: true,
     describe: 'Largest norm of the gradient (default: not clipped)',
+  },
+  'crop-scale': {
+    default: defaults.cropScale,
+    coerce: number('crop-scale', { min: 0, max: 1, open: 'min' }),
+    requiresArg: true,
+    describe: 'Smallest share of a picture that a crop of training has',
   },
   'exif-rotation': exifRotationFlag('true; a run that goes on keeps its own'),
   seed: {
@@ -158,7 +173,6 @@ export const pretrainFlags = {
 export type PretrainArguments = Arguments<typeof pretrainFlags>;
 
 /** The options of a run, without what belongs to the command line alone. */
-export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
-  const warmupEpochs = argv.warmupEpochs ?? defaultWarmupEpochs(argv.epochs);
-  return givenOptions({ ...argv, warmupEpochs }, pretrainFlags) as unknown as PretrainOptions;
+export function pretrainOptions(argv: PretrainArguments): GivenPretrainOptions {
+  return givenOptions(argv, pretrainFlags) as unknown as GivenPretrainOptions;
 }

@@ -1,7 +1,7 @@
 import { describePretraining, preparePretraining, pretrain } from '../jobs/pretrain.js';
+import type { GivenPretrainOptions } from '../jobs/pretrain-recipe.js';
 import { openTrainImages } from '../jobs/run-images.js';
 import type { RunResult } from '../train/observer.js';
-import type { PretrainOptions } from '../train/options.js';
 import { noteThreads } from './common-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
 import { note } from './print.js';
@@ -17,12 +17,12 @@ export async function run(argv: PretrainArguments): Promise<void> {
 }
 
 /** Trains before the eyes of a person. */
-export function runPretraining(given: PretrainOptions): Promise<RunResult> {
+export function runPretraining(given: GivenPretrainOptions): Promise<RunResult> {
   return trainAtTerminal((terminal) => pretrain(given, terminal));
 }
 
 /** What `--dry-run` prints. */
-async function dryRun(given: PretrainOptions): Promise<void> {
+async function dryRun(given: GivenPretrainOptions): Promise<void> {
   const prepared = await preparePretraining(given);
   const images = await openTrainImages(prepared.options, note);
   printPlan(prepared, images, describePretraining(prepared));

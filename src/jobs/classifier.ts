@@ -26,7 +26,7 @@ export interface StartingPoint {
 
 /** What says where a classifier begins. */
 export interface StartingOptions
-  extends Pick<ClassifierOptions, 'checkpoint' | 'inputSize' | 'outputDir' | 'resume' | 'pool'> {
+  extends Pick<ClassifierOptions, 'checkpoint' | 'numHeads' | 'inputSize' | 'outputDir' | 'resume' | 'pool'> {
   readonly model?: string | undefined;
   readonly fromScratch?: boolean;
 }
@@ -49,7 +49,7 @@ export async function openStartingPoint(
   // the probe's features pass the encoder's last norm; fine-tuning has another one for the mean
   const specsOf = (config: ModelConfig) =>
     command === 'linprobe' ? encoderParameters(config) : encoderOf(config, options.pool);
-  const weights = await loadWeights(checkpoint, specsOf);
+  const weights = await loadWeights(checkpoint, specsOf, options);
   for (const line of weights.notes) note(line);
   const config = resized(weights.config, inputSize);
   return fromScratch ? { config } : { config, parameters: parametersFor(config, weights, note) };

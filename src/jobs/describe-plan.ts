@@ -11,6 +11,8 @@ import type { Prepared } from './prepare.js';
 export interface TaskDescription {
   readonly model: string;
   readonly tokens: string;
+  /** What a recipe decided, if it decided something. */
+  readonly recipe?: string;
 }
 
 /** What a run would be, as rows of a name and a value; a row without a name goes on with the one before it. */
@@ -19,7 +21,7 @@ export function describePlan(
   { schedule, stepsPerEpoch, totalSteps, effectiveBatchSize, leftOverImages }: Plan,
   images: ImageSource,
   available: DeviceMemory | undefined,
-  { model, tokens }: TaskDescription,
+  { model, tokens, recipe }: TaskDescription,
 ): [name: string, value: string][] {
   const memory = estimateMemory(manifest, device);
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
@@ -40,6 +42,7 @@ export function describePlan(
         : `${formatGiB(available.freeBytes)} of ${formatGiB(available.totalBytes)} free, ${available.owner}`,
     ],
     ['compute', compute.description],
+    ...(recipe === undefined ? [] : [['recipe', recipe] as [string, string]]),
     ['images', `${images.length} in ${images.root}`],
     ['batch', `${effectiveBatchSize} = ${options.batchSize} × ${options.accumIter} (--accum-iter)`],
     ...(leftOverImages === 0

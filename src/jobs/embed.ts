@@ -1,4 +1,5 @@
 import { extname, relative, sep } from 'node:path';
+import { defaultPool } from '../artifact/default-pool.js';
 import { encoderMetadata } from '../artifact/export-encoder.js';
 import type { Pool } from '../artifact/graphs.js';
 import { readLabels, withLabels } from '../data/sources/labels.js';
@@ -11,6 +12,7 @@ import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import type { Shape } from '../util/shape.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
+import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadEncoder } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
@@ -23,7 +25,7 @@ import { extractFeatures, type FeatureProgress } from './features.js';
 import { checkPools, upToLayer } from './open-encoder.js';
 import { openImageFolder } from './open-images.js';
 
-export interface EmbedOptions {
+export interface EmbedOptions extends Pick<Heads, 'numHeads'> {
   readonly checkpoint: string;
   /** The folder of the images. */
   readonly dataPath: string;
@@ -45,7 +47,7 @@ export interface EmbedOptions {
 }
 
 export const embedDefaults = {
-  pool: 'mean',
+  pool: defaultPool,
   rescan: pretrainDefaults.rescan,
   batchSize: 64,
   numWorkers: pretrainDefaults.numWorkers,
@@ -80,11 +82,11 @@ export async function embed(
   progress: FeatureProgress,
   note: (line: string) => void,
 ): Promise<Embedded> {
-  const { checkpoint, output, pool, inputSize, threads } = options;
+  const { checkpoint, output, pool, inputSize, threads, numHeads } = options;
   const format = formatOf(output, pool);
   await checkFeatureFile(format, options);
   const device = chooseDevice(options.device);
-  const weights = atInputSize(await loadEncoder(checkpoint), inputSize);
+  const weights = atInputSize(await loadEncoder(checkpoint, { numHeads }), inputSize);
   checkPools(weights, [pool]);
   for (const line of weights.notes) note(line);
   const { layer = weights.config.depth } = options;

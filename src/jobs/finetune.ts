@@ -71,7 +71,7 @@ export async function finetune(given: GivenFinetuneOptions, terminal: Terminal):
 /** What was given, then the recipe, then the defaults. */
 function withRecipe(given: GivenFinetuneOptions, config: ModelConfig): FinetuneOptions {
   const recipe = given.recipe ?? recipeOf(config);
-  const published = loadRecipe(recipe);
+  const published = loadRecipe('finetune', recipe);
   const epochs = given.epochs ?? published.epochs;
   const warmupEpochs = warmupShare(epochs, published);
   return { ...finetuneDefaults, ...published, warmupEpochs, ...given, recipe };

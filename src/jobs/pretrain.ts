@@ -1,29 +1,38 @@
 import { parameterCount } from '../artifact/manifest.js';
+import { pretrainAugmentation } from '../data/augmentation.js';
 import { formatInputSize } from '../model/config.js';
 import { maeTask } from '../model/mae.js';
 import type { MaeOptions } from '../model/mask.js';
 import { modelOf } from '../model/presets.js';
 import type { RunResult } from '../train/observer.js';
-import { defaultWarmupEpochs, type PretrainOptions, pretrainDefaults } from '../train/options.js';
+import type { PretrainOptions } from '../train/options.js';
 import type { Plan } from '../train/plan.js';
 import { resolveExifRotation } from '../train/recorded-run.js';
 import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { checkRunFolder } from './check-output.js';
 import type { TaskDescription } from './describe-plan.js';
 import { type Prepared, prepare } from './prepare.js';
-import { openRunImages } from './run-images.js';
+import { type GivenPretrainOptions, withRecipe } from './pretrain-recipe.js';
+import { openRunImages, openTrainImages } from './run-images.js';
 import { describeSteps, type RunSources, type Terminal, trainRun } from './train-run.js';
 
 /** What a run decides first. A UserError where its directory cannot be one. */
-export async function preparePretraining<O extends PretrainOptions>(
-  options: O,
-): Promise<Prepared<O & { exifRotation: boolean }>> {
-  checkRunFolder(options.outputDir);
-  return prepare(await resolveExifRotation(options), maeTask(modelOf(options), options));
+export async function preparePretraining(given: GivenPretrainOptions): Promise<PreparedPretraining> {
+  checkRunFolder(given.outputDir);
+  const config = modelOf(given);
+  const task = maeTask(config, given);
+  const countImages = async () => (await openTrainImages(given, () => {})).length; // notes come with the run
+  const { options, recipeLine } = await withRecipe(given, config, countImages);
+  return { ...(await prepare(await resolveExifRotation(options), task)), recipeLine };
+}
+
+export interface PreparedPretraining extends Prepared<PretrainOptions & { exifRotation: boolean }> {
+  /** What a recipe decided, for a person. */
+  readonly recipeLine: string | undefined;
 }
 
 /** Builds what a run needs, continues the run of its directory or starts one, and trains. */
-export async function pretrain(given: PretrainOptions, terminal: Terminal): Promise<RunResult> {
+export async function pretrain(given: GivenPretrainOptions, terminal: Terminal): Promise<RunResult> {
   const prepared = await preparePretraining(given);
   const { options, task } = prepared;
   const { init } = options;
@@ -31,6 +40,10 @@ export async function pretrain(given: PretrainOptions, terminal: Terminal): Prom
     {
       command: 'pretrain',
       prepared,
+      augmentation: {
+        ...pretrainAugmentation,
+        crop: { ...pretrainAugmentation.crop, scale: [options.cropScale, 1] },
+      },
       openImages: (note) => openRunImages(options, note),
       ...(init !== undefined && {
         initialWeights: async (note) => {
@@ -46,21 +59,17 @@ export async function pretrain(given: PretrainOptions, terminal: Terminal): Prom
 }
 
 function summary(
-  { options, artifacts: { manifest } }: Prepared<PretrainOptions>,
+  { options, recipeLine, artifacts: { manifest } }: PreparedPretraining,
   plan: Plan,
   { trainImages }: RunSources,
 ): string[] {
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { kept, patches } = manifest.options as MaeOptions;
-  const { epochs, warmupEpochs } = options;
-  const isScaled = epochs < pretrainDefaults.warmupEpochs && warmupEpochs === defaultWarmupEpochs(epochs);
   const { images, leftOver } = describeSteps(options, plan, trainImages.length);
   return [
     `${options.model}: ${millions} M parameters, ${kept} of ${patches} patches visible`,
     images,
-    ...(isScaled
-      ? [`${warmupEpochs} epochs of warm-up, a twentieth of all; --warmup-epochs sets others`]
-      : []),
+    ...(recipeLine === undefined ? [] : [recipeLine]),
     ...leftOver,
   ];
 }
@@ -69,12 +78,14 @@ function summary(
 export function describePretraining({
   options,
   task,
+  recipeLine,
   artifacts: { manifest },
-}: Prepared<PretrainOptions>): TaskDescription {
+}: PreparedPretraining): TaskDescription {
   const { patches, kept, predicted } = manifest.options as MaeOptions;
   const removed = `${patches - kept} removed${predicted === undefined ? '' : `, ${predicted} of them predicted`}`;
   return {
     model: `${options.model}, ${formatInputSize(task.model)}, patch ${task.model.patchSize}`,
     tokens: `${patches} patches an image: ${kept} visible, ${removed}`,
+    ...(recipeLine !== undefined && { recipe: recipeLine.replace(/^recipe /, '') }),
   };
 }

@@ -6,8 +6,11 @@ import { readJsonFile } from '../util/json-file.js';
 
 const folder = new URL('../../recipes/', import.meta.url);
 
-/** What a recipe of fine-tuning says: the files of `recipes/` hold exactly these fields. */
-export type Recipe = Pick<
+/** Commands whose recipes are files, in a folder of `recipes/` each. */
+type RecipeCommand = 'pretrain' | 'finetune';
+
+/** What a recipe of fine-tuning says: the files of `recipes/finetune/` hold exactly these fields. */
+export type FinetuneRecipe = Pick<
   FinetuneOptions,
   | 'epochs'
   | 'warmupEpochs'
@@ -21,18 +24,19 @@ export type Recipe = Pick<
   | 'randomErasing'
 >;
 
-export function recipeNames(): string[] {
-  return readdirSync(folder)
+export function recipeNames(command: RecipeCommand): string[] {
+  return readdirSync(new URL(command, folder))
     .filter((file) => file.endsWith('.json'))
     .map((file) => file.slice(0, -'.json'.length))
     .sort();
 }
 
-export function loadRecipe(name: string): Recipe {
-  if (!recipeNames().includes(name)) {
-    throw new UserError(`--recipe: expected one of ${recipeNames().join(', ')}, got ${JSON.stringify(name)}`);
+export function loadRecipe<R = FinetuneRecipe>(command: RecipeCommand, name: string): R {
+  const names = recipeNames(command);
+  if (!names.includes(name)) {
+    throw new UserError(`--recipe: expected one of ${names.join(', ')}, got ${JSON.stringify(name)}`);
   }
-  return readJsonFile(new URL(`${name}.json`, folder), '--recipe') as Recipe;
+  return readJsonFile(new URL(`${command}/${name}.json`, folder), '--recipe') as R;
 }
 
 /** The recipe for a model's size: those of the paper for ViT-B, L and H by their widths, MAE-Lite's below. */

@@ -48,12 +48,15 @@ const pretrainChanges: Changes<PretrainOptions> = {
   maskRatio: true,
   predictRatio: { earlier: 1 },
   normPixLoss: true,
+  cropScale: { earlier: 0.2 },
+  recipe: false, // its options are compared
   init: true,
 };
 
 const linprobeChanges: Changes<LinprobeOptions> = {
   ...trainChanges,
   checkpoint: true,
+  numHeads: false, // the model's sizes are compared
   pool: true,
   cropScale: true,
   evalCrop: false, // of what is told, not of what is learnt

@@ -1,3 +1,4 @@
+import { pretrainAugmentation } from '../data/augmentation.js';
 import type { ClassifierPool } from '../model/classifier-parameters.js';
 import type { ModelConfig } from '../model/config.js';
 import type { Precision } from '../runtime/device-precisions.js';
@@ -63,6 +64,10 @@ export interface PretrainOptions extends TrainOptions {
   /** Share of the removed patches that the decoder predicts in training; validation predicts all. */
   predictRatio: number;
   normPixLoss: boolean;
+  /** Smallest share of a picture that a crop has. */
+  cropScale: number;
+  /** Where epochs, warm-up and learning rate come from that were not given; not known of earlier versions' runs. */
+  recipe?: string;
   /** A checkpoint whose weights the run starts from. */
   init?: string;
 }
@@ -71,6 +76,8 @@ export interface PretrainOptions extends TrainOptions {
 export interface ClassifierOptions extends TrainOptions {
   /** The weights of the encoder, and its sizes. */
   checkpoint?: string;
+  /** Heads of that encoder, where the file does not say. */
+  numHeads?: number;
   /** The token that the head reads: the mean of those of the patches, or the class token. */
   pool: ClassifierPool;
   /** Smallest share of a picture that a crop has. */
@@ -146,6 +153,7 @@ export const pretrainDefaults = {
   maskRatio: 0.75,
   predictRatio: 1,
   normPixLoss: true,
+  cropScale: pretrainAugmentation.crop.scale[0],
   ...otherDefaults,
 } as const satisfies Partial<PretrainOptions>;
 

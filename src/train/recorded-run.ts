@@ -5,7 +5,7 @@ import { exifRotationDefault } from '../data/decode/orientation.js';
 import { resolveCheckpoint } from '../weights/checkpoint/resolve-checkpoint.js';
 import { checkpointsOf, runPaths } from '../weights/checkpoint/run-directory.js';
 import { logHasSteps } from './log-file.js';
-import type { TrainOptions } from './options.js';
+import type { PretrainOptions, TrainOptions } from './options.js';
 import {
   commandOf,
   earlierOptions,
@@ -78,6 +78,25 @@ export async function recordedBatch(
   return typeof batchSize === 'number' && typeof accumIter === 'number'
     ? { batchSize, accumIter }
     : undefined;
+}
+
+/** The recorded options that decide how long a run of pretraining learns, and how fast. */
+export type RecordedSchedule = Pick<PretrainOptions, 'epochs' | 'warmupEpochs' | 'blr' | 'lr' | 'recipe'>;
+
+/** Those of the run that would go on, if there is one. */
+export async function recordedSchedule(
+  options: Partial<Pick<TrainOptions, 'outputDir' | 'resume'>>,
+): Promise<RecordedSchedule | undefined> {
+  const config = (await runToContinue(options))?.config;
+  if (config === undefined || commandOf(config) !== 'pretrain') return undefined;
+  const { epochs, 'warmup-epochs': warmupEpochs, blr, lr, recipe } = config.options;
+  return {
+    epochs,
+    warmupEpochs,
+    blr,
+    ...(lr !== undefined && { lr }),
+    ...(recipe !== undefined && { recipe }),
+  } as RecordedSchedule;
 }
 
 /** The options with `exifRotation` decided: as given, else as the run that would go on has it, else on. */

@@ -13,6 +13,7 @@ const commands = [
   'export-classifier',
   'export-encoder',
   'export',
+  'models',
   'build-artifacts',
   'sample-data',
   'demo',
@@ -66,10 +67,12 @@ test('the flags of pretrain and their defaults', async () => {
     'input-size': undefined,
     'batch-size': '64',
     'accum-iter': '1',
-    epochs: '800',
+    recipe: 'auto',
+    epochs: 'the recipe’s; published: 800',
     'max-steps': undefined,
-    'warmup-epochs': '40, or a twentieth of fewer epochs',
-    blr: '0.00015',
+    'warmup-epochs': 'the recipe’s; published: 40, or a twentieth of fewer epochs',
+    blr: 'the recipe’s; published: 0.00015',
+    'crop-scale': '0.2',
     lr: undefined,
     'min-lr': '0',
     'weight-decay': '0.05',
@@ -109,8 +112,24 @@ test('the flags of pretrain and their defaults', async () => {
 test.each<[string, string[]]>([
   [
     'reconstruct',
-    ['checkpoint', 'output', 'mask-ratio', 'seed', 'fit', 'exif-rotation', 'json', 'threads', 'device'],
+    [
+      'checkpoint',
+      'num-heads',
+      'decoder-num-heads',
+      'output',
+      'mask-ratio',
+      'seed',
+      'fit',
+      'exif-rotation',
+      'json',
+      'threads',
+      'device',
+    ],
   ],
+  ['export-encoder', ['checkpoint', 'output', 'pool', 'format', 'num-heads']],
+  ['embed', ['checkpoint', 'pool', 'num-heads']],
+  ['export', ['checkpoint', 'format', 'num-heads', 'decoder-num-heads']],
+  ['models', ['measure', 'json']],
   [
     'embed',
     [
@@ -129,27 +148,24 @@ test.each<[string, string[]]>([
     'finetune',
     ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
   ],
-  ['linprobe', ['checkpoint', 'pool', 'blr', 'epochs', 'val-path']],
+  ['linprobe', ['checkpoint', 'num-heads', 'pool', 'blr', 'epochs', 'val-path']],
   [
     'predict',
-    [
-      'checkpoint',
-      'top',
-      'input-size',
-      'batch-size',
-      'num-workers',
-      'threads',
-      'device',
-      'json',
-      'csv',
-    ].concat(['exif-rotation']),
+    ['checkpoint', 'top', 'input-size', 'batch-size', 'num-workers', 'threads', 'device', 'json', 'csv'],
   ],
   ['export-classifier', ['checkpoint', 'output', 'format', 'input-size', 'threads', 'device']],
-  ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],
 ])('the flags of %s', async (command, wanted) => {
   expect([...(await helpOf(command)).keys()]).toEqual(expect.arrayContaining(wanted));
+});
+
+test('--help names the presets, and why the mean is the default', async () => {
+  const text = (help: Map<string, string>, flag: string) => help.get(flag)!.replaceAll(/\s+/g, ' ');
+  const model = text(await helpOf('pretrain'), 'model');
+  expect(model).toMatch(/mae models tells of them.*nano_patch8_64.*tiny_patch16_dec96d1b/);
+  const pool = text(await helpOf('export-encoder'), 'pool');
+  expect(pool).toMatch(/best for frozen features.*4 to 9 points.*\[default: "mean"\]/);
 });
 
 test('reconstruct --help says what a norm-pix picture borrows', async () => {

@@ -123,6 +123,8 @@ describe('a run', () => {
       'mask-ratio': 0.75,
       'predict-ratio': 1,
       'norm-pix-loss': true,
+      'crop-scale': 0.2,
+      recipe: 'small',
       'exif-rotation': true,
       seed: 0,
       'num-workers': 0,
@@ -177,16 +179,6 @@ describe('checkpoints', () => {
       expect(stderr).not.toMatch(/^done/m);
       expect(filesOf(join(path, 'checkpoints'))).toEqual(before);
     }
-  });
-
-  test('--epochs alone scales the warm-up and says so, and the run goes on with the same command', async () => {
-    const path = newRun();
-    const args = pretrainArgs({ ...options, 'output-dir': path, 'warmup-epochs': undefined });
-    const { stderr } = await maeOk([...args, '--max-steps', '4']);
-    expect(stderr).toMatch(/^0\.15 epochs of warm-up, a twentieth of all; /m);
-    const recorded = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')).options;
-    expect(recorded).toMatchObject({ epochs: 3, 'warmup-epochs': 0.15 });
-    expect((await maeOk(args)).stderr).toMatch(/^done at step 9/m);
   });
 
   test('config.json starts the run again from any folder', async () => {
@@ -378,6 +370,7 @@ describe('--dry-run', () => {
     expect(stdout).toMatch(/^left over {3}2 of 26 images in each epoch, others each time$/m);
     expect(rows['steps']).toMatch(/^3: 1 an epoch, 3 epochs/);
     expect(rows['schedule']).toMatch(/lr 0\.001, 1 epochs of warm-up/);
+    expect(rows).not.toHaveProperty('recipe'); // all is given
     expect(readdirSync(folder)).not.toContain(path.slice(folder.length + 1));
   });
 
@@ -393,6 +386,7 @@ describe('--dry-run', () => {
     expect(stdout).toMatch(/^model +mae_vit_large_patch16, 224 px, patch 16$/m);
     expect(stdout).toMatch(/^parameters +329\.5 M$/m);
     expect(stdout).toMatch(/196 patches an image: 49 visible, 147 removed/);
+    expect(stdout).toMatch(/^recipe +published: blr 0\.00015, 800 epochs, 40 epochs of warm-up$/m);
     // 2 / 256 × 1.5e-4
     expect(stdout).toMatch(/lr 0\.000001171875,/);
   });
@@ -449,7 +443,7 @@ describe('--config', () => {
       seed: 3,
       'norm-pix-loss': false,
       'max-steps': 1,
-      lr: undefined,
+      lr: 1.5e-3, // the recipe's
     };
     for (const [flag, value] of Object.entries(wanted)) expect(used[flag], flag).toBe(value);
     expect(used).not.toHaveProperty('config');

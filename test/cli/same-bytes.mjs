@@ -62,8 +62,11 @@ const products = {
   'export-hf': ['export', ...flags({ checkpoint: 'plain', format: 'hf' })],
   'export-mae': ['export', ...flags({ checkpoint: 'plain', format: 'mae' })],
   'export-timm': ['export', ...flags({ checkpoint: 'plain', format: 'timm' })],
-  'encoder.onnx': ['export-encoder', ...flags({ checkpoint: 'plain', threads: 1 })],
-  'encoder.safetensors': ['export-encoder', ...flags({ checkpoint: 'plain', format: 'safetensors' })],
+  'encoder.onnx': ['export-encoder', ...flags({ checkpoint: 'plain', threads: 1, pool: 'mean' })],
+  'encoder.safetensors': [
+    'export-encoder',
+    ...flags({ checkpoint: 'plain', format: 'safetensors', pool: 'mean' }),
+  ],
 };
 
 /** Options by name; true is a flag without a value. */

@@ -98,6 +98,7 @@ test.each<[Partial<PretrainOptions>, string]>([
   [{ maskRatio: 0.5 }, 'mask-ratio 0.75 there, 0.5 here'],
   [{ predictRatio: 0.5 }, 'predict-ratio 1 there, 0.5 here'],
   [{ normPixLoss: false }, 'norm-pix-loss true there, false here'],
+  [{ cropScale: 0.5 }, 'crop-scale 0.2 there, 0.5 here'],
   [{ clipGrad: 2 }, 'clip-grad 1 there, 2 here'],
   [{ exifRotation: false }, 'exif-rotation true there, false here'],
   [{ seed: 1 }, 'seed 0 there, 1 here'],
