@@ -47,7 +47,6 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   'hyparquet-writer': ['jobs/feature-files/parquet'],
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
-  'ml-matrix': ['probes/rank-me'],
   'onnx-proto': ['compiler/onnx'],
   'onnxruntime-node': ['runtime', 'jobs/check-exported'],
   pino: ['train/observers/jsonl'],

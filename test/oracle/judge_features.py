@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from shared import BASE, NANO, PATCH14, TINY, mae, pixel_values, random_images, random_weights, relative, save_checkpoint
 from table import Table
-from transformers import ViTConfig, ViTModel
+from transformers import ViTConfig, ViTMAEForPreTraining, ViTModel
 
 IMAGES = 5
 BATCH = 2  # the last batch is not full
@@ -28,8 +28,9 @@ ROWS = {
 }
 
 
-def their_model(model, state):
-    """The encoder of an exported folder in transformers' plain ViT, and how many names do not fit."""
+def their_model(model, exported):
+    """The encoder of an exported folder, as transformers reads it, in its plain ViT; and how many names do not fit."""
+    encoder = ViTMAEForPreTraining.from_pretrained(exported).vit.state_dict()
     config = ViTConfig(
         image_size=model["inputSize"], patch_size=model["patchSize"], hidden_size=model["embedDim"],
         num_hidden_layers=model["depth"], num_attention_heads=model["numHeads"],
@@ -37,7 +38,6 @@ def their_model(model, state):
         layer_norm_eps=1e-6, attn_implementation="sdpa",
     )
     module = ViTModel(config, add_pooling_layer=False).eval()
-    encoder = {name[len("vit."):]: torch.from_numpy(value) for name, value in state.items() if name.startswith("vit.")}
     found = module.load_state_dict(encoder, strict=False)
     return module.double(), len(found.missing_keys) + len(found.unexpected_keys)
 
@@ -75,7 +75,7 @@ def main(rows, folder):
                 )
                 return output
 
-            theirs, unfit = their_model(model, load_file(exported / "model.safetensors"))
+            theirs, unfit = their_model(model, exported)
             table.report(label, "weights missing or left over", unfit)
             with torch.no_grad():
                 output = theirs(torch.from_numpy(pixel_values(images)), output_hidden_states=True)

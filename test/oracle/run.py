@@ -36,6 +36,7 @@ JUDGES = [
     "mixing",
     "optimizers",
     "features",
+    "probes",
     "classifier",
 ]
 # Judges work in float64 on one thread beside our own; waiting threads should not take its core.
