@@ -48,7 +48,7 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
   'onnx-proto': ['compiler/onnx'],
-  'onnxruntime-node': ['runtime', 'jobs/check-encoder'],
+  'onnxruntime-node': ['runtime', 'jobs/check-exported'],
   pino: ['train/observers/jsonl'],
   sharp: ['data/decode/sharp', 'data/pictures/picture-grid'],
   yargs: ['cli'],

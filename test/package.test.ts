@@ -35,7 +35,7 @@ describe('npm pack', () => {
       /^models\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
       /^dist\/\w+\/wasm\/\w+\.wasm$/,
-      /^recipes\/(finetune|pretrain)\/[a-z]+\.json$/,
+      /^models\/recipes\/(finetune|pretrain)\/[a-z]+\.json$/,
       /^dist\/kernels\/libmae_kernels\.so$/,
     ];
     expect(paths.filter((path) => !expected.some((pattern) => pattern.test(path)))).toEqual([]);

@@ -14,13 +14,20 @@ import {
   lossScaleName,
   nextName,
 } from '../compiler/training-names.js';
-import { imageSize, type ModelConfig } from '../model/config.js';
-import type { Parameters } from '../model/layers.js';
+import { tunedFeatures } from '../model/classifier.js';
+import {
+  type ClassifierPool,
+  type EncoderNorm,
+  headParameters,
+  normedEncoder,
+} from '../model/classifier-parameters.js';
+import { imageSize, layerNormEps, type ModelConfig } from '../model/config.js';
+import { layerNorm, linear, type Parameters } from '../model/layers.js';
 import { maeLatent } from '../model/mae.js';
 import { imageInputs } from '../model/mask.js';
-import { encoderParameters, isTrained, type ParameterSpec } from '../model/parameters.js';
+import { isTrained, type ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, Task } from '../model/task.js';
-import { vitEncoder } from '../model/vit.js';
+import { vitTokens } from '../model/vit.js';
 import { type Shape, sameShape } from '../util/shape.js';
 import { gradientsDoneName } from './manifest.js';
 
@@ -158,31 +165,78 @@ export function outputsOf({ outputs }: Graph): { name: string; shape: Shape }[] 
 export type Pool = 'cls' | 'mean' | 'none';
 
 /**
- * The encoder of the Masked Autoencoder's graphs on every patch, in their own order. Inputs: images uint8 [B, H, W, 3] and
- * the parameters; outputs: features by the names of the pools, [B, D], or [B, 1 + L, D] of `none`.
+ * The encoder of the training graphs on every patch, in their own order. Inputs: images uint8 [B, H, W, 3] and the
+ * parameters; outputs: features by the names of the pools, [B, D], or [B, 1 + L, D] of `none`.
  */
-export function featuresGraph(config: ModelConfig, batchSize: number, pools: readonly Pool[]): Graph {
-  const parameters = declareParameters(encoderParameters(config));
+export function featuresGraph(
+  config: ModelConfig,
+  batchSize: number,
+  pools: readonly Pool[],
+  norm: EncoderNorm = 'norm',
+): Graph {
+  const { byName: p, values } = declareParameters(normedEncoder(config, norm));
   const batch = declareBatch(imageInputs(config, batchSize));
-  const hidden = maeLatent(config, parameters.byName, batch.byName('images'));
-  return {
-    name: 'features_model',
-    inputs: [...batch.values, ...parameters.values],
-    outputs: pools.map((pool) => ({ name: pool, value: pooled(hidden, pool) })),
-  };
+  const inputs = [...batch.values, ...values];
+  if (norm === 'fc_norm') {
+    const value = tunedFeatures(config, p, batch.byName, 'mean');
+    return { name: 'features_model', inputs, outputs: pools.map((name) => ({ name, value })) };
+  }
+  const hidden = maeLatent(config, p, batch.byName('images'));
+  const outputs = pools.map((pool) => ({ name: pool, value: pooled(hidden, pool) }));
+  return { name: 'features_model', inputs, outputs };
 }
 
 /** The exported encoder. pixel_values [batch, 3, H, W] → features [batch, D], or last_hidden_state [batch, 1 + L, D]. */
-export function encoderGraph(config: ModelConfig, pool: Pool): Graph {
-  const parameters = declareParameters(encoderParameters(config));
-  const { height, width } = imageSize(config);
-  const pixelValues = input('pixel_values', 'float32', [1, 3, height, width]);
-  const hidden = vitEncoder(config, parameters.byName, pixelValues);
+export function encoderGraph(config: ModelConfig, pool: Pool, norm: EncoderNorm = 'norm'): Graph {
+  const { byName: p, values } = declareParameters(normedEncoder(config, norm));
+  const pixelValues = pixelInput(config);
   return {
     name: 'encoder',
-    inputs: [pixelValues, ...parameters.values],
-    outputs: [{ name: pool === 'none' ? 'last_hidden_state' : 'features', value: pooled(hidden, pool) }],
+    inputs: [pixelValues, ...values],
+    outputs: [
+      {
+        name: pool === 'none' ? 'last_hidden_state' : 'features',
+        value: exportedFeatures(config, p, pixelValues, pool, norm),
+      },
+    ],
   };
+}
+
+/** The exported classifier. pixel_values [batch, 3, H, W] → logits [batch, C]. */
+export function classifierGraph(
+  config: ModelConfig,
+  pool: ClassifierPool,
+  norm: EncoderNorm,
+  classes: number,
+): Graph {
+  const { byName: p, values } = declareParameters([
+    ...normedEncoder(config, norm),
+    ...headParameters(config, classes, 0),
+  ]);
+  const pixelValues = pixelInput(config);
+  const logits = linear(exportedFeatures(config, p, pixelValues, pool, norm), p, 'head');
+  return {
+    name: 'classifier',
+    inputs: [pixelValues, ...values],
+    outputs: [{ name: 'logits', value: logits }],
+  };
+}
+
+function pixelInput(config: ModelConfig): Value {
+  const { height, width } = imageSize(config);
+  return input('pixel_values', 'float32', [1, 3, height, width]);
+}
+
+function exportedFeatures(
+  config: ModelConfig,
+  p: Parameters,
+  pixelValues: Value,
+  pool: Pool,
+  norm: EncoderNorm,
+): Value {
+  const tokens = vitTokens(config, p, pixelValues);
+  const normed = (x: Value) => layerNorm(x, p, norm, layerNormEps(config));
+  return norm === 'norm' ? pooled(normed(tokens), pool) : normed(pooled(tokens, pool));
 }
 
 /** The class token, the mean of the patch tokens, or all tokens. hidden: [B, 1 + L, D]. */

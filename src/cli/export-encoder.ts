@@ -1,6 +1,6 @@
 import type { Options } from 'yargs';
 import type { Pool } from '../artifact/graphs.js';
-import { checkEncoder } from '../jobs/check-encoder.js';
+import { checkEncoder, type ExportCheck } from '../jobs/check-exported.js';
 import { type EncoderFormat, encoderFormat, exportEncoder } from '../jobs/export-encoder.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import {
@@ -41,7 +41,10 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
   const weights = await exportEncoder({ ...argv, pool, format }, note);
   print(`wrote ${output}`);
   if (format === 'safetensors') return;
-  const { name, shape, difference, largest } = await checkEncoder(output, weights, pool, { threads, device });
+  printCheck(await checkEncoder(output, weights, pool, { threads, device }));
+}
+
+export function printCheck({ name, shape, difference, largest }: ExportCheck): void {
   print(
     `${name} [${shape.join(', ')}]: largest difference from the evaluation graph ${difference.toExponential(1)} ` +
       `(values up to ${largest.toFixed(2)})`,

@@ -13,13 +13,16 @@ export const options = {
     demandOption: true,
     requiresArg: true,
     coerce: text('format'),
-    describe: 'hf: a folder of transformers’ ViTMAE; mae: the published names; timm: the encoder for timm',
+    describe:
+      'hf: a folder of transformers’ ViTMAE, or ViTForImageClassification; mae: the published names; timm: the encoder or the classifier for timm',
   },
-  output: outputFlag('Folder to write: config.json and model.safetensors'),
+  output: outputFlag(
+    'Folder to write: config.json, model.safetensors, and preprocessor_config.json of ViTForImageClassification',
+  ),
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const format = argv.format as ExportFormat;
   const files = await exportModel({ ...argv, format }, note);
-  print(`wrote ${files.join(' and ')}`);
+  print(`wrote ${files.slice(0, -1).join(', ')} and ${files.at(-1)}`);
 }

@@ -31,6 +31,12 @@ const commands: readonly [usage: string, description: string, load: () => Promis
     () => import('./reconstruct.js'),
   ],
   ['embed', 'Write the features of images to a file', () => import('./embed.js')],
+  ['predict [images..]', 'Tell the classes of images by a fine-tuned model', () => import('./predict.js')],
+  [
+    'export-classifier',
+    'Write a fine-tuned model as ONNX or safetensors',
+    () => import('./export-classifier.js'),
+  ],
   [
     'export-encoder',
     'Write the encoder of a checkpoint as ONNX or safetensors',

@@ -3,7 +3,6 @@ import { exifRotationDefault } from '../data/decode/orientation.js';
 import { readableFormats } from '../data/decode/sniff.js';
 import type { Fit } from '../data/load-image.js';
 import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
-import { UserError } from '../util/errors.js';
 import {
   checkpointFlag,
   deviceFlag,
@@ -14,6 +13,7 @@ import {
   threadsFlag,
 } from './common-flags.js';
 import { type Arguments, integer, number, text } from './flags.js';
+import { type ImageArguments, imagesOf } from './images.js';
 import { inputSizeFlag } from './model-flags.js';
 import { note, print } from './print.js';
 
@@ -62,17 +62,7 @@ export function positionals(argv: Argv): Argv {
     );
 }
 
-type ReconstructArguments = Arguments<typeof options> & { images?: string[] };
-
-function imagesOf({ images = [] }: ReconstructArguments): string[] {
-  // yargs makes nothing of it
-  const dash = process.argv.indexOf('-');
-  if (dash >= 0 && !process.argv[dash - 1]!.startsWith('-')) {
-    throw new UserError('images: expected paths of files, got -; standard input is not read: give a file');
-  }
-  if (images.length > 0) return images;
-  throw new UserError('images: expected at least one path of a picture, got none; name one');
-}
+type ReconstructArguments = Arguments<typeof options> & ImageArguments;
 
 export async function run(argv: ReconstructArguments): Promise<void> {
   noteThreads(argv.threads);

@@ -1,3 +1,4 @@
+import { imageSize, type ModelConfig } from '../model/config.js';
 import type { CropOptions } from './augment/crop.js';
 import type { MixOptions } from './augment/mix.js';
 
@@ -24,3 +25,9 @@ export const pretrainAugmentation: Augmentation = {
   flipProbability: 0.5,
   evaluationCrop: 1,
 };
+
+/** What evaluation of the published classifiers cuts out: 224 of 256 pixels, and all of the middle above that. */
+export function publishedEvaluationCrop(config: ModelConfig): number {
+  const { height, width } = imageSize(config);
+  return Math.max(height, width) > 224 ? 1 : 0.875;
+}

@@ -5,22 +5,27 @@ import { isFile } from '../weights/checkpoint/durable-files.js';
 import { withSafetensors } from '../weights/checkpoint/safetensors.js';
 import { checkOutputFile, checkOutputFolder, filesOfCheckpoint, readJson, refused } from './check-output.js';
 
-/** hf: a folder of transformers' ViTMAE; mae: the published names; timm: the encoder for timm. */
+/**
+ * hf: a folder of transformers' ViTMAE or ViTForImageClassification; mae: the published names; timm: the encoder or the
+ * classifier for timm.
+ */
 export type ExportFormat = 'hf' | 'mae' | 'timm';
+
+/** What an export is: a classifier for transformers has a file more, which would be false beside another model. */
+export type ExportKind = ExportFormat | 'hf-classifier';
 
 /** A UserError where an export would replace anything but an export of the same format, or what it is read from. */
 export async function checkExportFolder(
   folder: string,
-  format: ExportFormat,
+  format: ExportKind,
   checkpoint: string,
 ): Promise<void> {
   checkOutputFolder(folder);
   const inputs = await filesOfCheckpoint(checkpoint);
-  const [config, model] = ['config.json', 'model.safetensors'].map((name) => join(folder, name)) as [
-    string,
-    string,
-  ];
-  for (const path of [config, model]) checkOutputFile(path, inputs);
+  const names = ['config.json', 'model.safetensors', 'preprocessor_config.json'] as const;
+  const [config, model, preprocessor] = names.map((name) => join(folder, name)) as [string, string, string];
+  const needed = format === 'hf-classifier' ? [config, model, preprocessor] : [config, model];
+  for (const path of needed) checkOutputFile(path, inputs);
   const [hasConfig, hasModel] = [await isFile(config), await isFile(model)];
   const found = hasModel ? await modelKind(model) : undefined;
   // the model is written first: a killed export leaves it without a config.json, never the other way round
@@ -32,12 +37,12 @@ export async function checkExportFolder(
         : `an export as ${found}`;
     throw refused(folder, `a new folder or an export as ${format}`, got, 'choose another folder');
   }
-  const others = /^(pytorch_model.*\.bin|(model|pytorch_model).*\.index\.json)$/;
+  const others = /^(preprocessor_config\.json|pytorch_model.*\.bin|(model|pytorch_model).*\.index\.json)$/;
   const other = hasConfig || hasModel ? undefined : namesIn(folder).find((name) => others.test(name));
   if (other !== undefined) throw refused(folder, 'a folder without a model', other, 'choose another folder');
 }
 
-type Kind = ExportFormat | 'other';
+type Kind = ExportKind | 'other';
 
 /** Which export a model.safetensors is, by what only an export says. */
 async function modelKind(path: string): Promise<Kind> {
@@ -45,7 +50,8 @@ async function modelKind(path: string): Promise<Kind> {
     return await withSafetensors(path, async ({ metadata, tensors }) => {
       if (metadata['format'] === 'mae') return 'mae';
       if (metadata['mae.step'] === undefined || metadata['mae.pool'] !== undefined) return 'other';
-      return tensors.has('cls_token') ? 'timm' : 'hf';
+      if (tensors.has('cls_token')) return 'timm';
+      return tensors.has('classifier.weight') ? 'hf-classifier' : 'hf';
     });
   } catch (error) {
     if (error instanceof UserError) return 'other';
@@ -56,6 +62,7 @@ async function modelKind(path: string): Promise<Kind> {
 function configKind(path: string): Kind {
   const config = readJson(path);
   if (config['model_type'] === 'vit_mae') return 'hf';
+  if (config['model_type'] === 'vit') return 'hf-classifier';
   if ('architecture' in config && 'pretrained_cfg' in config) return 'timm';
   return 'embedDim' in config && 'patchSize' in config ? 'mae' : 'other';
 }

@@ -1,15 +1,8 @@
 /** What fine-tuning and the linear probe share: an encoder to begin with, and images with classes. */
 import { parameterCount } from '../artifact/manifest.js';
-import type { Augmentation } from '../data/augmentation.js';
+import { type Augmentation, publishedEvaluationCrop } from '../data/augmentation.js';
 import { type ClassifierPool, encoderOf } from '../model/classifier-parameters.js';
-import {
-  formatInputSize,
-  imageSize,
-  type ModelConfig,
-  patchCount,
-  patchGrid,
-  withInputSize,
-} from '../model/config.js';
+import { formatInputSize, type ModelConfig, patchCount, patchGrid, withInputSize } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
 import { loadModelConfig } from '../model/presets.js';
 import type { TrainCommand } from '../train/changes-result.js';
@@ -98,11 +91,10 @@ export function classifierAugmentation(
   config: ModelConfig,
   tries: 10 | 1,
 ): Augmentation {
-  const { height, width } = imageSize(config);
   return {
     crop: { scale: [cropScale, 1], ratio: [3 / 4, 4 / 3], tries },
     flipProbability: 0.5,
-    evaluationCrop: evalCrop ?? (Math.max(height, width) > 224 ? 1 : 0.875),
+    evaluationCrop: evalCrop ?? publishedEvaluationCrop(config),
   };
 }
 

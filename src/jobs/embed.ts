@@ -5,7 +5,6 @@ import type { Pool } from '../artifact/graphs.js';
 import { readLabels, withLabels } from '../data/sources/labels.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ModelConfig } from '../model/config.js';
-import { encoderParameters } from '../model/parameters.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { chooseCompute } from '../train/engine/compute.js';
@@ -15,7 +14,7 @@ import type { Shape } from '../util/shape.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
 import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
-import { loadWeights } from '../weights/foreign/weights.js';
+import { loadEncoder } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
 import { csv } from './feature-files/csv.js';
 import type { FeatureFormat } from './feature-files/format.js';
@@ -23,7 +22,7 @@ import { npy } from './feature-files/npy.js';
 import { parquet } from './feature-files/parquet.js';
 import { safetensors } from './feature-files/safetensors.js';
 import { extractFeatures, type FeatureProgress } from './features.js';
-import { upToLayer } from './open-encoder.js';
+import { checkPools, upToLayer } from './open-encoder.js';
 import { openImageFolder } from './open-images.js';
 
 export interface EmbedOptions extends Pick<Heads, 'numHeads'> {
@@ -87,7 +86,8 @@ export async function embed(
   const format = formatOf(output, pool);
   await checkFeatureFile(format, options);
   const device = chooseDevice(options.device);
-  const weights = atInputSize(await loadWeights(checkpoint, encoderParameters, { numHeads }), inputSize);
+  const weights = atInputSize(await loadEncoder(checkpoint, { numHeads }), inputSize);
+  checkPools(weights, [pool]);
   for (const line of weights.notes) note(line);
   const { layer = weights.config.depth } = options;
   upToLayer(weights, layer);

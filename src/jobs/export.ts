@@ -2,30 +2,24 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { layerNormEps, layerNormEpsilon, type ModelConfig } from '../model/config.js';
 import { maeMetadata } from '../model/mask.js';
-import { encoderParameters, type ParameterSpec, parametersOf } from '../model/parameters.js';
-import { bytesOf } from '../util/bytes.js';
+import { encoderParameters, parametersOf } from '../model/parameters.js';
 import { replaceFile } from '../util/replace-file.js';
-import { type TensorToWrite, writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import { writeSafetensors } from '../weights/checkpoint/safetensors.js';
+import { classifierParameters } from '../weights/foreign/classifier.js';
 import type { Heads } from '../weights/foreign/heads.js';
 import { modelMetadata } from '../weights/foreign/model-info.js';
-import { toTransformersNames } from '../weights/foreign/tensor-names.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
 import { transformersConfig } from '../weights/foreign/transformers-config.js';
-import { loadWeights, type Weights } from '../weights/foreign/weights.js';
+import { type FoundModel, loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkExportFolder, type ExportFormat } from './check-export.js';
+import { exportedClassifier } from './export-classifier-folder.js';
+import { type ExportedFolder, tensorOf, transformersTensors } from './export-folder.js';
 
 export interface ExportOptions extends Heads {
   readonly checkpoint: string;
   readonly format: ExportFormat;
   /** The folder to write. */
   readonly output: string;
-}
-
-/** What a folder of each format holds. */
-interface Exported {
-  readonly config: Record<string, unknown>;
-  readonly metadata: Record<string, string>;
-  readonly tensors: TensorToWrite[];
 }
 
 /**
@@ -38,23 +32,35 @@ export async function exportModel(
   { checkpoint, format, output, ...heads }: ExportOptions,
   note: (line: string) => void,
 ): Promise<string[]> {
-  await checkExportFolder(output, format, checkpoint);
-  const specsOf = (config: ModelConfig, hasDecoder: boolean) =>
-    parametersOf(config, hasDecoder && format !== 'timm');
+  const specsOf = (config: ModelConfig, hasDecoder: boolean, found: FoundModel) =>
+    found.head === undefined
+      ? parametersOf(config, hasDecoder && format !== 'timm')
+      : classifierParameters(config, found, found.head);
   const weights = await loadWeights(checkpoint, specsOf, heads);
+  const isClassifier = weights.head !== undefined;
+  const kind = isClassifier && format === 'hf' ? 'hf-classifier' : format;
+  await checkExportFolder(output, kind, checkpoint);
+  const { configs, metadata, tensors } = isClassifier
+    ? exportedClassifier({ ...weights, ...weights.head! }, format)
+    : exporters[format](weights);
   for (const line of [...weights.notes, ...leftOut(weights, format)]) note(line);
-  const { config, metadata, tensors } = exporters[format](weights);
-  const configPath = join(output, 'config.json');
   const modelPath = join(output, 'model.safetensors');
   await replaceFile(modelPath, 'export', (path) => writeSafetensors(path, tensors, metadata));
-  await replaceFile(configPath, 'export', (path) => writeFile(path, `${JSON.stringify(config, null, 2)}\n`));
-  return [configPath, modelPath];
+  const paths: string[] = [];
+  for (const [name, config] of Object.entries(configs)) {
+    paths.push(join(output, name));
+    const text = `${JSON.stringify(config, null, 2)}\n`;
+    await replaceFile(paths.at(-1)!, 'export', (path) => writeFile(path, text));
+  }
+  return [...paths, modelPath];
 }
 
 /** What a format cannot hold of these weights; each a line. */
 function leftOut(weights: Weights, format: ExportFormat): string[] {
   if (format !== 'timm') {
-    return weights.hasDecoder ? [] : [`${weights.path} has no decoder: the encoder alone is written`];
+    return weights.hasDecoder || weights.head
+      ? []
+      : [`${weights.path} has no decoder: the encoder alone is written`];
   }
   const epsilon = layerNormEps(weights.config);
   if (epsilon === layerNormEpsilon) return [];
@@ -63,40 +69,24 @@ function leftOut(weights: Weights, format: ExportFormat): string[] {
   ];
 }
 
-const exporters: Record<ExportFormat, (weights: Weights) => Exported> = {
+const exporters: Record<ExportFormat, (weights: Weights) => ExportedFolder> = {
   hf: (weights) => ({
-    config: transformersConfig(weights, !weights.hasDecoder),
+    configs: { 'config.json': transformersConfig(weights, !weights.hasDecoder) },
     metadata: { format: 'pt', 'mae.step': String(weights.step) },
     tensors: parametersOf(weights.config, weights.hasDecoder).flatMap((spec) =>
-      transformersTensors(spec, weights),
+      transformersTensors(spec, weights.parameters, !weights.hasDecoder),
     ),
   }),
   mae: (weights) => ({
-    config: { ...weights.config },
+    configs: { 'config.json': { ...weights.config } },
     metadata: modelMetadata({ model: weights.config, metadata: maeMetadata(weights) }, weights.step),
-    tensors: parametersOf(weights.config, weights.hasDecoder).map((spec) => tensorOf(spec, weights)),
+    tensors: parametersOf(weights.config, weights.hasDecoder).map((spec) =>
+      tensorOf(spec, weights.parameters),
+    ),
   }),
   timm: (weights) => ({
-    config: timmConfig(weights.config),
+    configs: { 'config.json': timmConfig(weights.config) },
     metadata: { format: 'pt', 'mae.step': String(weights.step) },
-    tensors: encoderParameters(weights.config).map((spec) => tensorOf(spec, weights)),
+    tensors: encoderParameters(weights.config).map((spec) => tensorOf(spec, weights.parameters)),
   }),
 };
-
-function tensorOf({ name, shape }: ParameterSpec, { parameters }: Weights): TensorToWrite {
-  return { name, dtype: 'F32', shape, data: bytesOf(parameters.get(name)!) };
-}
-
-/** One tensor, or the rows of queries, keys and values as three. */
-function transformersTensors({ name, shape }: ParameterSpec, weights: Weights): TensorToWrite[] {
-  const names = toTransformersNames(name, !weights.hasDecoder);
-  const data = weights.parameters.get(name)!;
-  const length = data.length / names.length;
-  const partShape = [shape[0]! / names.length, ...shape.slice(1)];
-  return names.map((part, i) => ({
-    name: part,
-    dtype: 'F32',
-    shape: partShape,
-    data: bytesOf(data.subarray(i * length, (i + 1) * length)),
-  }));
-}

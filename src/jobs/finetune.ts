@@ -41,6 +41,7 @@ export async function prepareFinetuning(
   const task = finetuneTask(config, {
     classes: images.trainImages.classNames,
     pool: options.pool,
+    evaluationCrop: augmentation.evaluationCrop,
     layerDecay: options.layerDecay,
     smoothing: options.smoothing,
     hasDropPath: augmentation.dropPath !== undefined,

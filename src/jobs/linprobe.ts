@@ -27,11 +27,14 @@ export async function prepareLinprobe(
   checkBatchNorm(options);
   const { config, parameters } = await openStartingPoint('linprobe', options, note);
   const images = await openClassImages(options, note);
-  const task = linprobeTask(config, { classes: images.trainImages.classNames, pool: options.pool });
+  // the published crop: one draw, whose sides are cut off at the picture's
+  const augmentation = classifierAugmentation(options, config, 1);
+  const { evaluationCrop } = augmentation;
+  const { classNames: classes } = images.trainImages;
+  const task = linprobeTask(config, { classes, pool: options.pool, evaluationCrop });
   const prepared = await prepare(options, task, { optimizer: larsDefaults });
   checkBatchNorm(prepared.options); // as --auto-batch divided it
-  // the published crop: one draw, whose sides are cut off at the picture's
-  return { prepared, images, augmentation: classifierAugmentation(options, config, 1), parameters };
+  return { prepared, images, augmentation, parameters };
 }
 
 /** One image has no variance. */

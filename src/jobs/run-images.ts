@@ -95,5 +95,7 @@ export async function keepImageList(outputDir: string, source: ImageSource): Pro
 }
 
 function folderOf(shared: SharedSource): SharedFolder {
-  return shared.kind === 'labels' ? folderOf(shared.source) : shared;
+  if (shared.kind === 'labels') return folderOf(shared.source);
+  if (shared.kind === 'folder') return shared;
+  throw new Error(`keepImageList: expected the images of a folder, got ${shared.kind}`);
 }

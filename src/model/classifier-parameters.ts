@@ -4,18 +4,50 @@ import { encoderParameters, type ParameterSpec } from './parameters.js';
 /** What a classifier's head reads: the mean of the patch tokens, or the class token. */
 export type ClassifierPool = 'mean' | 'cls';
 
+/** The last norm of an encoder: of each token, or of their mean alone, as fine-tuning on that has it. */
+export type EncoderNorm = 'norm' | 'fc_norm';
+
+/** An encoder with its last norm, to be read and used: without what learning rates and decay are to be. */
+export function normedEncoder(config: ModelConfig, norm: EncoderNorm): ParameterSpec[] {
+  return norm === 'norm' ? encoderParameters(config) : tunedEncoder(config, 'mean', 1);
+}
+
+/** What a file of a classifier's weights says of its head. */
+export function classifierMetadata({
+  classes,
+  pool,
+  evaluationCrop,
+}: {
+  readonly classes: readonly string[];
+  readonly pool: ClassifierPool;
+  readonly evaluationCrop?: number | undefined;
+}): Record<string, string> {
+  return {
+    task: 'classifier',
+    classes: JSON.stringify(classes),
+    pool,
+    ...(evaluationCrop !== undefined && { crop_pct: String(evaluationCrop) }),
+  };
+}
+
+/** The names of batch norm's running statistics. */
+export const runningMean = 'head_norm.running_mean';
+export const runningVariance = 'head_norm.running_var';
+/** The published probe's. */
+export const batchNormEpsilon = 1e-6;
+
 /** The encoder of a classifier that keeps it as it is, and what batch norm keeps of its features. */
 export function fixedEncoder(config: ModelConfig): ParameterSpec[] {
   const statistics = (name: string, kind: 'zeros' | 'ones'): ParameterSpec => ({
-    name: `head_norm.${name}`,
+    name,
     shape: [config.embedDim],
     group: 'fixed',
     initialization: { kind },
   });
   return [
     ...encoderParameters(config).map((spec): ParameterSpec => ({ ...spec, group: 'fixed' })),
-    statistics('running_mean', 'zeros'),
-    statistics('running_var', 'ones'),
+    statistics(runningMean, 'zeros'),
+    statistics(runningVariance, 'ones'),
   ];
 }
 

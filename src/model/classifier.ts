@@ -21,7 +21,16 @@ import {
 } from '../compiler/graph/ops/elementwise.js';
 import { reshape, slice } from '../compiler/graph/ops/movement.js';
 import { reduceLogSumExp, reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
-import { type ClassifierPool, fixedEncoder, headParameters, tunedEncoder } from './classifier-parameters.js';
+import {
+  batchNormEpsilon,
+  type ClassifierPool,
+  classifierMetadata,
+  fixedEncoder,
+  headParameters,
+  runningMean,
+  runningVariance,
+  tunedEncoder,
+} from './classifier-parameters.js';
 import { imageSize, layerNormEps, type ModelConfig, patchCount } from './config.js';
 import { layerNorm, linear, type Parameters, type TokenRange } from './layers.js';
 import { mixPixels, mixTargets } from './mix.js';
@@ -32,6 +41,8 @@ interface ClassifierChoices {
   /** The names of the classes, in the order of the head's rows. */
   readonly classes: readonly string[];
   readonly pool: ClassifierPool;
+  /** The part of an image that evaluation sees, for who predicts with the model; not said where not given. */
+  readonly evaluationCrop?: number | undefined;
 }
 
 export interface FinetuneChoices extends ClassifierChoices {
@@ -56,11 +67,8 @@ type Training = Partial<Pick<FinetuneChoices, 'hasDropPath' | 'hasMix' | 'hasEra
  */
 export function finetuneTask(config: ModelConfig, choices: FinetuneChoices): Task {
   const { classes, pool, smoothing, layerDecay } = choices;
-  const norm = pool === 'mean' ? 'fc_norm' : 'norm';
-  const logits = (p: Parameters, batch: Batch, training?: Training): Value => {
-    const pooled = reduceMean(forwardTokens(config, p, batch, pool, training), [1]); // [B, D]
-    return linear(layerNorm(pooled, p, norm, layerNormEps(config)), p, 'head');
-  };
+  const logits = (p: Parameters, batch: Batch, training?: Training): Value =>
+    linear(tunedFeatures(config, p, batch, pool, training), p, 'head');
   return {
     ...commonOf(config, choices, { smoothing }),
     parameters: [...tunedEncoder(config, pool, layerDecay), ...headParameters(config, classes.length, 2e-5)],
@@ -74,9 +82,17 @@ export function finetuneTask(config: ModelConfig, choices: FinetuneChoices): Tas
   };
 }
 
-/** The names of batch norm's running statistics. */
-export const runningMean = 'head_norm.running_mean';
-export const runningVariance = 'head_norm.running_var';
+/** What the head of a fine-tuned classifier reads. → [B, D] */
+export function tunedFeatures(
+  config: ModelConfig,
+  p: Parameters,
+  batch: Batch,
+  pool: ClassifierPool,
+  training?: Training,
+): Value {
+  const pooled = reduceMean(forwardTokens(config, p, batch, pool, training), [1]); // [B, D]
+  return layerNorm(pooled, p, pool === 'mean' ? 'fc_norm' : 'norm', layerNormEps(config));
+}
 
 /**
  * A linear layer learns, on the frozen features of the encoder and batch norm without weights of its own. No gradient
@@ -104,14 +120,15 @@ export function linprobeTask(config: ModelConfig, choices: ClassifierChoices): T
 
 function commonOf(
   config: ModelConfig,
-  { classes, pool }: ClassifierChoices,
+  choices: ClassifierChoices,
   options: Task['options'],
 ): Pick<Task, 'name' | 'model' | 'options' | 'metadata' | 'evaluationInputs'> {
+  const { classes } = choices;
   return {
     name: 'classifier',
     model: config,
     options: { classes: classes.length, ...options },
-    metadata: { task: 'classifier', classes: JSON.stringify(classes), pool },
+    metadata: classifierMetadata(choices),
     evaluationInputs: (batchSize) => imagesAndTargets(config, batchSize, { classes }),
   };
 }
@@ -193,9 +210,8 @@ function crossEntropies(logits: Value, targets: Value): Value {
   return neg(reduceSum(mul(targets, logProbabilities), [-1]));
 }
 
-/** As in PyTorch's BatchNorm1d: the share of the new in running statistics. The published probe's ε. */
+/** As in PyTorch's BatchNorm1d: the share of the new in running statistics. */
 const momentum = 0.1;
-const batchNormEpsilon = 1e-6;
 
 /** Features less the batch's mean, over its deviation (biased); the running statistics get the unbiased one. [B, D] */
 function batchNorm(features: Value, p: Parameters, onBuffer: OnBuffer | undefined): Value {

@@ -82,10 +82,10 @@ export function patchTokens(config: ModelConfig, p: Parameters, patches: Value):
 }
 
 /**
- * The encoder to take away: pixelValues float32 [B, 3, H, W], normalised → last hidden state [B, 1 + L, D] in
- * the order of the image. Every reshape keeps B in front, so the model runs with any batch size.
+ * The transformer to take away: pixelValues float32 [B, 3, H, W], normalised → tokens of the last block [B, 1 + L, D]
+ * before the norm, in the order of the image. Every reshape keeps B in front, so the model runs with any batch size.
  */
-export function vitEncoder(config: ModelConfig, p: Parameters, pixelValues: Value): Value {
+export function vitTokens(config: ModelConfig, p: Parameters, pixelValues: Value): Value {
   const { patchSize: patch } = config;
   const [batch, , height, width] = pixelValues.shape as [number, number, number, number];
   const [rows, columns] = [height / patch, width / patch];
@@ -93,5 +93,5 @@ export function vitEncoder(config: ModelConfig, p: Parameters, pixelValues: Valu
   const patches = reshape(transpose(grid, [0, 2, 4, 3, 5, 1]), [batch, rows * columns, patch * patch * 3]);
   // the class token enters by padding and adding, for its row has to be repeated for a batch of unknown size
   const positions = add(p('pos_embed'), pad(p('cls_token'), 1, 0, rows * columns));
-  return forwardBlocks(config, p, add(pad(embedPatches(patches, p), 1, 1, 0), positions));
+  return transformerBlocks(config, p, add(pad(embedPatches(patches, p), 1, 1, 0), positions));
 }

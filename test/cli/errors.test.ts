@@ -159,6 +159,8 @@ describe('checkpoints that cannot be read', () => {
     ['reconstruct', picture, '--checkpoint', checkpoint, '-o', join(folder, 'never.png')],
     ['export-encoder', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
     ['embed', '--checkpoint', checkpoint, '--data-path', images, '-o', join(folder, 'never.npy')],
+    ['predict', picture, '--checkpoint', checkpoint],
+    ['export-classifier', '--checkpoint', checkpoint, '-o', join(folder, 'never-classifier.onnx')],
     ...['finetune', 'linprobe'].map((command) => [
       command,
       ...flags({ checkpoint, 'data-path': images, 'output-dir': join(folder, `never-${command}`) }),

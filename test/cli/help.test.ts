@@ -9,6 +9,8 @@ const commands = [
   'linprobe',
   'reconstruct',
   'embed',
+  'predict',
+  'export-classifier',
   'export-encoder',
   'export',
   'models',
@@ -151,6 +153,11 @@ test.each<[string, string[]]>([
     ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
   ],
   ['linprobe', ['checkpoint', 'num-heads', 'pool', 'blr', 'epochs', 'val-path']],
+  [
+    'predict',
+    ['checkpoint', 'top', 'input-size', 'batch-size', 'num-workers', 'threads', 'device', 'json', 'csv'],
+  ],
+  ['export-classifier', ['checkpoint', 'output', 'format', 'input-size', 'threads', 'device']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],
 ])('the flags of %s', async (command, wanted) => {

@@ -384,7 +384,7 @@ def judge_beginning(table, folder):
         for name, ((rows, columns), _) in GRIDS.items()
     }
     save_file(tables, folder / "tables.safetensors")
-    ours("classifier.mjs", folder, {
+    ours("finetune-plan.mjs", folder, {
         "dataPath": str(data), "images": 12, "runs": runs, "model": NANO, "classes": 1000,
         "tables": str(folder / "tables.safetensors"), "grids": {name: {"from": a, "to": b} for name, (a, b) in GRIDS.items()},
         "output": str(folder / "runs.json"), "tensors": str(folder / "tensors.safetensors"),

@@ -1,4 +1,3 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { UserError } from '../../util/errors.js';
 import { readFolderCache, writeFolderCache } from './folder-cache.js';
@@ -51,20 +50,7 @@ export class ImageFolder implements ImageSource {
   }
 
   read(i: number, into: FileBuffer): Uint8Array {
-    const file = openSync(pathBelow(this.root, this.#pathOf(i)), 'r');
-    try {
-      const { size } = fstatSync(file);
-      const bytes = into.atLeast(size);
-      let length = 0;
-      while (length < size) {
-        const read = readSync(file, bytes, length, size - length, length);
-        if (read === 0) break;
-        length += read;
-      }
-      return bytes.subarray(0, length);
-    } finally {
-      closeSync(file);
-    }
+    return into.readFile(pathBelow(this.root, this.#pathOf(i)));
   }
 
   /** Bytes that the index takes. */

@@ -1,3 +1,4 @@
+import { closeSync, fstatSync, openSync, type PathLike, readSync } from 'node:fs';
 import type { PathList } from './path-list.js';
 
 /**
@@ -24,7 +25,7 @@ export interface ImageSource {
 }
 
 /** A description of a source, which goes to workers: shared memory, nothing is copied. */
-export type SharedSource = SharedFolder | SharedLabels;
+export type SharedSource = SharedFolder | SharedFiles | SharedLabels;
 
 export interface SharedFolder {
   readonly kind: 'folder';
@@ -32,6 +33,11 @@ export interface SharedFolder {
   readonly paths: PathList;
   /** 1 for each image that was not there when the folder was opened. */
   readonly missing?: Uint8Array<SharedArrayBuffer> | undefined;
+}
+
+export interface SharedFiles {
+  readonly kind: 'files';
+  readonly paths: readonly string[];
 }
 
 export interface SharedLabels {
@@ -50,5 +56,23 @@ export class FileBuffer {
   atLeast(length: number): Buffer {
     if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafe(length);
     return this.#bytes;
+  }
+
+  /** The bytes of a file, which the next one overwrites. */
+  readFile(path: PathLike): Uint8Array {
+    const file = openSync(path, 'r');
+    try {
+      const { size } = fstatSync(file);
+      const bytes = this.atLeast(size);
+      let length = 0;
+      while (length < size) {
+        const read = readSync(file, bytes, length, size - length, length);
+        if (read === 0) break;
+        length += read;
+      }
+      return bytes.subarray(0, length);
+    } finally {
+      closeSync(file);
+    }
   }
 }

@@ -1,4 +1,5 @@
 import { open, writeFile } from 'node:fs/promises';
+import { csvField } from '../../util/csv.js';
 import { replaceFile } from '../../util/replace-file.js';
 import { sizeOf } from '../../util/shape.js';
 import type { FeatureTable } from '../features.js';
@@ -35,7 +36,7 @@ function* pieces({ names, labels, classNames, shape, values }: FeatureTable): Ge
     let text = '';
     for (let row = first; row < Math.min(names.length, first + rowsAtOnce); row++) {
       const numbers = Array.from(values.subarray(row * size, (row + 1) * size), shortest);
-      text += `${quoted(names[row]!)},${quoted(classNames[labels[row]!] ?? '')},${numbers.join(',')}\n`;
+      text += `${csvField(names[row]!)},${csvField(classNames[labels[row]!] ?? '')},${numbers.join(',')}\n`;
     }
     yield text;
   }
@@ -44,8 +45,4 @@ function* pieces({ names, labels, classNames, shape, values }: FeatureTable): Ge
 /** Nine digits name one float32 each. */
 function shortest(value: number): number {
   return Number(value.toPrecision(9));
-}
-
-function quoted(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

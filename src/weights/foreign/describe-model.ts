@@ -1,10 +1,11 @@
 /** What is known of a model beside its tensors: by our own description, by transformers' or timm's, or by their shapes. */
 import { readFile, stat } from 'node:fs/promises';
+import { publishedEvaluationCrop } from '../../data/augmentation.js';
 import { type ModelConfig, parseModelConfig } from '../../model/config.js';
 import { publishedMaskRatio } from '../../model/presets.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { explained } from '../../util/system-errors.js';
-import type { ModelInfo } from './model-info.js';
+import type { ClassifierHead, ModelInfo } from './model-info.js';
 import { parseTimmConfig } from './timm-config.js';
 import { parseTransformersConfig } from './transformers-config.js';
 import type { WeightSource } from './weight-source.js';
@@ -24,7 +25,7 @@ export async function describedModel(
   if (configPath === undefined) return undefined;
   const value = await readConfig(configPath);
   const type = value?.['model_type'];
-  if (type === 'vit_mae') {
+  if (type === 'vit_mae' || type === 'vit') {
     const info = parseTransformersConfig(value!, configPath);
     return { ...info, step: stepOf(source) };
   }
@@ -34,7 +35,7 @@ export async function describedModel(
   }
   if (isFolder && type !== undefined) {
     throw new UserError(
-      `${configPath}: expected a model of the type vit_mae, got ${JSON.stringify(type)?.slice(0, 80)}; give the folder of a ViTMAE`,
+      `${configPath}: expected a model of the type vit_mae or vit, got ${JSON.stringify(type)?.slice(0, 80)}; give the folder of a ViTMAE`,
     );
   }
   return undefined;
@@ -46,10 +47,12 @@ function ownInfo({ metadata, path }: WeightSource): ModelInfo {
       `checkpoint: expected ${path} to hold the description of its model, got a "format" alone; it is damaged`,
     );
   }
-  const isClassifier = metadata['task'] === 'classifier'; // which masks nothing
+  const config = modelIn(metadata['model'], 'model', path);
+  const head = metadata['task'] === 'classifier' ? parseHead(metadata, config, path) : undefined;
   const info = {
-    config: modelIn(metadata['model'], 'model', path),
-    maskRatio: isClassifier ? publishedMaskRatio : Number(metadata['mask_ratio']),
+    config,
+    ...(head && { head }),
+    maskRatio: head === undefined ? Number(metadata['mask_ratio']) : publishedMaskRatio, // it masks nothing
     normPixLoss: metadata['norm_pix_loss'] === 'true',
     step: Number(metadata['step']),
     notes: [],
@@ -60,6 +63,25 @@ function ownInfo({ metadata, path }: WeightSource): ModelInfo {
     );
   }
   return info;
+}
+
+function parseHead(
+  { classes: list, pool, crop_pct: crop }: WeightSource['metadata'],
+  config: ModelConfig,
+  path: string,
+): ClassifierHead {
+  let classes: unknown;
+  try {
+    classes = JSON.parse(list ?? '');
+  } catch {} // told below
+  const evaluationCrop = crop === undefined ? publishedEvaluationCrop(config) : Number(crop);
+  const isList = Array.isArray(classes) && classes.every((name) => typeof name === 'string');
+  if (!isList || !(pool === 'mean' || pool === 'cls') || !(evaluationCrop > 0 && evaluationCrop <= 1)) {
+    throw new UserError(
+      `checkpoint: expected classes, pool and crop_pct in the description of ${path}, a classifier; it is damaged`,
+    );
+  }
+  return { classes: classes as string[], pool, evaluationCrop };
 }
 
 /** What an encoder that mae export-encoder wrote says: not how the decoder learnt, which it lacks. */

@@ -4,7 +4,7 @@ import { UserError } from '../../util/errors.js';
 import { sameShape } from '../../util/shape.js';
 import { checkParameters } from '../checkpoint/check-parameters.js';
 import { checkFinite } from './finite.js';
-import { leftOver, withModel } from './open-model.js';
+import { checkNorm, leftOver, withModel } from './open-model.js';
 import type { Weights } from './weights.js';
 
 /**
@@ -18,9 +18,10 @@ export function loadInitialWeights(
   return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
     const there = described?.config;
     if (there !== undefined) checkHeads(there, config, source.path, hasDecoder);
-    const notes = [...found, ...leftOver(source, config, hasDecoder)];
-    if (!hasDecoder) notes.push(`${source.path} has no decoder: it starts fresh, from --seed`);
     const specs = parametersOf(config, hasDecoder);
+    checkNorm(source, specs);
+    const notes = [...found, ...leftOver(source, config, hasDecoder, specs)];
+    if (!hasDecoder) notes.push(`${source.path} has no decoder: it starts fresh, from --seed`);
     const sameGrid = there === undefined || sameShape(gridOf(there), gridOf(config));
     const isUsable = ({ name, shape, group }: ParameterSpec) => {
       if (group !== 'fixed') return true;

@@ -1,11 +1,14 @@
 import { stat } from 'node:fs/promises';
+import type { EncoderNorm } from '../../model/classifier-parameters.js';
 import type { ModelConfig } from '../../model/config.js';
-import { maeParameters } from '../../model/parameters.js';
+import { maeParameters, type ParameterSpec } from '../../model/parameters.js';
+import { UserError } from '../../util/errors.js';
 import { shown } from '../checkpoint/check-parameters.js';
 import { checkpointFiles } from '../checkpoint/checkpoint-files.js';
 import { resolveWholeCheckpoint } from '../checkpoint/whole-checkpoint.js';
 import { describedModel } from './describe-model.js';
 import type { ModelInfo } from './model-info.js';
+import { averagedWeights } from './moving-average.js';
 import { openWeights } from './open-weights.js';
 import { inPublishedNames, type PublishedSource } from './tensor-names.js';
 
@@ -22,10 +25,10 @@ export interface OpenModel {
 /** Opens what a person gave for the time of `use`. */
 export async function withModel<T>(given: string, use: (model: OpenModel) => Promise<T>): Promise<T> {
   const notes: string[] = [];
-  const { modelPath, configPath } = await resolveWholeCheckpoint(given, [checkpointFiles.model], (line) =>
-    notes.push(line),
-  );
-  const file = await openWeights(modelPath);
+  const note = (line: string) => void notes.push(line);
+  const whole = await resolveWholeCheckpoint(given, [checkpointFiles.model], note);
+  const { modelPath, configPath, folder } = whole;
+  const file = await averagedWeights(await openWeights(modelPath), folder, note);
   try {
     const source = inPublishedNames(file);
     notes.push(...source.notes);
@@ -38,9 +41,28 @@ export async function withModel<T>(given: string, use: (model: OpenModel) => Pro
   }
 }
 
+/** The last norm of a model's encoder: a fine-tuned one may have it for the mean of its tokens alone. */
+export function encoderNorm({ tensors }: Pick<PublishedSource, 'tensors'>): EncoderNorm {
+  return tensors.has('fc_norm.weight') && !tensors.has('norm.weight') ? 'fc_norm' : 'norm';
+}
+
+/** A UserError where the norm of tokens is wanted of an encoder that has one for their mean. */
+export function checkNorm(source: PublishedSource, wanted: readonly ParameterSpec[]): void {
+  if (encoderNorm(source) === 'norm' || !wanted.some(({ name }) => name === 'norm.weight')) return;
+  throw new UserError(
+    `checkpoint: expected an encoder with a norm of its tokens in ${source.path}, got one that was fine-tuned with fc_norm, ` +
+      'of their mean alone; give the checkpoint that its fine-tuning began with, or one fine-tuned with --pool cls',
+  );
+}
+
 /** A note about tensors that the model does not have, if there are any. */
-export function leftOver(source: PublishedSource, config: ModelConfig, hasDecoder: boolean): string[] {
-  const known = new Set(maeParameters(config).map(({ name }) => name));
+export function leftOver(
+  source: PublishedSource,
+  config: ModelConfig,
+  hasDecoder: boolean,
+  read: readonly ParameterSpec[],
+): string[] {
+  const known = new Set([...maeParameters(config), ...read].map(({ name }) => name));
   const names = [...source.tensors.keys()].filter((name) => !known.has(name));
   if (names.length === 0 || (!hasDecoder && names.length === 1 && names[0] === 'mask_token')) return [];
   return [`${source.path} has tensors that the model has not, left unread: ${shown(names, ', ')}`];

@@ -8,3 +8,11 @@ export function positionTable(spec: ParameterSpec): Float32Array {
   initialize(table, spec, 0, 0);
   return table;
 }
+
+/** Rounding of bfloat16 below 1, the table's largest value, is 2^−9. */
+const tolerance = 2 ** -8;
+
+/** Whether two tables are the same but for rounding. */
+export function isNearly(table: Float32Array, other: Float32Array): boolean {
+  return table.length === other.length && table.every((value, i) => Math.abs(value - other[i]!) < tolerance);
+}

@@ -33,6 +33,8 @@ const outerNames: readonly [published: string, transformers: string][] = [
   ['patch_embed.proj.bias', 'embeddings.patch_embeddings.projection.bias'],
   ['norm.weight', 'layernorm.weight'],
   ['norm.bias', 'layernorm.bias'],
+  ['head.weight', 'classifier.weight'],
+  ['head.bias', 'classifier.bias'],
   ['mask_token', 'decoder.mask_token'],
   ...['decoder_pos_embed', 'decoder_embed.weight', 'decoder_embed.bias'].map(inDecoder),
   ...['decoder_norm.weight', 'decoder_norm.bias', 'decoder_pred.weight', 'decoder_pred.bias'].map(inDecoder),
@@ -79,7 +81,7 @@ export function fromTransformersName(given: string): PublishedName | undefined {
 export function toTransformersNames(published: string, encoderOnly = false): string[] {
   const vit = encoderOnly ? '' : 'vit.';
   const outer = transformersOf.get(published);
-  if (outer !== undefined) return [outer.startsWith('decoder.') ? outer : vit + outer];
+  if (outer !== undefined) return [/^(decoder|classifier)\./.test(outer) ? outer : vit + outer];
   const match = /^(decoder_)?blocks\.(\d+)\.(.+)\.(weight|bias)$/.exec(published);
   if (match === null) throw new Error(`toTransformersNames: ${published} is no parameter of the model`);
   const [, decoder, index, inner, kind] = match;

@@ -1,5 +1,6 @@
-/** config.json of transformers' ViTMAE: our sizes under its names. */
+/** config.json of transformers' ViTMAE and ViT: our sizes under its names. */
 import { imageSize, layerNormEps, type ModelConfig, parseModelConfig } from '../../model/config.js';
+import { imagenetDeviation, imagenetMean } from '../../model/imagenet.js';
 import { UserError } from '../../util/errors.js';
 import type { ModelInfo } from './model-info.js';
 
@@ -45,9 +46,10 @@ export function parseTransformersConfig(value: Readonly<Record<string, unknown>>
       );
     }
   }
+  const hasDecoder = value['model_type'] !== 'vit';
   const mlpRatio = number('intermediate_size') / number('hidden_size');
   const decoderRatio = number('decoder_intermediate_size') / number('decoder_hidden_size');
-  if (mlpRatio !== decoderRatio) {
+  if (hasDecoder && mlpRatio !== decoderRatio) {
     throw new UserError(
       `${path}: expected MLPs of the same ratio in encoder and decoder, got ${mlpRatio} and ${decoderRatio}; ` +
         'other models are not supported',
@@ -86,14 +88,60 @@ function singleSize(size: unknown): unknown {
 /** The config.json with which transformers builds the same model. */
 export function transformersConfig(info: ModelInfo, encoderOnly: boolean): Record<string, unknown> {
   const { config, maskRatio, normPixLoss } = info;
-  const { height, width } = imageSize(config);
-  return {
+  return sorted({
+    ...encoderFields(config),
     architectures: [encoderOnly ? 'ViTMAEModel' : 'ViTMAEForPreTraining'],
-    attention_probs_dropout_prob: 0,
     decoder_hidden_size: config.decoderEmbedDim,
     decoder_intermediate_size: hiddenWidth(config, config.decoderEmbedDim),
     decoder_num_attention_heads: config.decoderNumHeads,
     decoder_num_hidden_layers: config.decoderDepth,
+    mask_ratio: maskRatio,
+    model_type: 'vit_mae',
+    norm_pix_loss: normPixLoss,
+  });
+}
+
+/** That of ViTForImageClassification, which reads the class token. */
+export function transformersClassifierConfig(
+  config: ModelConfig,
+  classes: readonly string[],
+): Record<string, unknown> {
+  return sorted({
+    ...encoderFields(config),
+    architectures: ['ViTForImageClassification'],
+    id2label: Object.fromEntries(classes.entries()),
+    label2id: Object.fromEntries(classes.map((name, i) => [name, i])),
+    model_type: 'vit',
+    problem_type: 'single_label_classification',
+  });
+}
+
+/**
+ * preprocessor_config.json: the shorter side to the input's divided by the crop, then the middle. Of an input that is not
+ * square the longer side decides, so that the middle is always inside the picture.
+ */
+export function preprocessorConfig(config: ModelConfig, evaluationCrop: number): Record<string, unknown> {
+  const { height, width } = imageSize(config);
+  return {
+    crop_size: { height, width },
+    do_center_crop: true,
+    do_convert_rgb: true,
+    do_normalize: true,
+    do_rescale: true,
+    do_resize: true,
+    image_mean: imagenetMean,
+    image_processor_type: 'CLIPImageProcessor',
+    image_std: imagenetDeviation,
+    resample: 3, // bicubic
+    rescale_factor: 1 / 255,
+    size: { shortest_edge: Math.round(Math.max(height, width) / evaluationCrop) },
+  };
+}
+
+function encoderFields(config: ModelConfig): Record<string, unknown> {
+  const { height, width } = imageSize(config);
+  return {
+    attention_probs_dropout_prob: 0,
     hidden_act: 'gelu',
     hidden_dropout_prob: 0,
     hidden_size: config.embedDim,
@@ -101,9 +149,6 @@ export function transformersConfig(info: ModelInfo, encoderOnly: boolean): Recor
     initializer_range: 0.02,
     intermediate_size: hiddenWidth(config, config.embedDim),
     layer_norm_eps: layerNormEps(config),
-    mask_ratio: maskRatio,
-    model_type: 'vit_mae',
-    norm_pix_loss: normPixLoss,
     num_attention_heads: config.numHeads,
     num_channels: 3,
     num_hidden_layers: config.depth,
@@ -111,6 +156,10 @@ export function transformersConfig(info: ModelInfo, encoderOnly: boolean): Recor
     qkv_bias: true,
     torch_dtype: 'float32',
   };
+}
+
+function sorted(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function hiddenWidth({ mlpRatio }: ModelConfig, width: number): number {

@@ -1,3 +1,4 @@
+import { type EncoderNorm, normedEncoder, runningMean } from '../../model/classifier-parameters.js';
 import { type ModelConfig, patchCount } from '../../model/config.js';
 import { isOfDecoder, type ParameterSpec } from '../../model/parameters.js';
 import { loadModelConfig, publishedModel } from '../../model/presets.js';
@@ -7,16 +8,23 @@ import { checkFinite } from './finite.js';
 import { checkHeads, type Heads } from './heads.js';
 import { inferModel } from './infer-model.js';
 import type { ModelInfo } from './model-info.js';
-import { leftOver, withModel } from './open-model.js';
-import { positionTable } from './position-tables.js';
+import { checkNorm, encoderNorm, leftOver, withModel } from './open-model.js';
+import { isNearly, positionTable } from './position-tables.js';
 
 export interface Weights extends ModelInfo {
   /** The file they came from. */
   readonly path: string;
   /** Whether the file has a decoder; without one, the decoder's sizes in `config` are those of the preset. */
   readonly hasDecoder: boolean;
+  /** The last norm of the encoder. */
+  readonly norm: EncoderNorm;
+  /** Whether it is a linear probe of ours: features pass batch norm before the head. */
+  readonly isProbe: boolean;
   readonly parameters: ReadonlyMap<string, Float32Array>;
 }
+
+/** What a file is found to be, for who decides what is read of it. */
+export type FoundModel = Pick<Weights, 'path' | 'norm' | 'isProbe' | 'head'>;
 
 /**
  * Reads the weights of a run directory or a checkpoint of ours, a folder of transformers, a .safetensors file, or a
@@ -27,11 +35,18 @@ export interface Weights extends ModelInfo {
  */
 export function loadWeights(
   given: string,
-  specsOf: (config: ModelConfig, hasDecoder: boolean) => ParameterSpec[],
+  specsOf: (config: ModelConfig, hasDecoder: boolean, found: FoundModel) => ParameterSpec[],
   heads: Heads = {},
 ): Promise<Weights> {
   return withModel(given, async ({ source, described, hasDecoder, notes: found }) => {
-    const readsDecoder = hasDecoder && specsOf(loadModelConfig(publishedModel), hasDecoder).some(isOfDecoder);
+    const model: FoundModel = {
+      path: source.path,
+      norm: encoderNorm(source),
+      isProbe: source.tensors.has(runningMean),
+      head: described?.head,
+    };
+    const someSpecs = specsOf(loadModelConfig(publishedModel), hasDecoder, model);
+    const readsDecoder = hasDecoder && someSpecs.some(isOfDecoder);
     checkHeads(heads, described?.config, source.path, readsDecoder);
     const info = described ?? inferModel(source, hasDecoder, heads, readsDecoder);
     const { config } = info;
@@ -42,7 +57,8 @@ export function loadWeights(
           'give the config.json of these weights',
       );
     }
-    const specs = specsOf(config, hasDecoder);
+    const specs = specsOf(config, hasDecoder, model);
+    checkNorm(source, specs);
     if (!hasDecoder && specs.some(isOfDecoder)) {
       throw new UserError(
         `checkpoint: expected an encoder and a decoder in ${source.path}, got an encoder alone; ` +
@@ -55,7 +71,7 @@ export function loadWeights(
           'give weights of the whole model, or of its encoder',
       );
     }
-    const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder)];
+    const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder, specs)];
     const present = specs.filter(({ name, group }) => group !== 'fixed' || source.tensors.has(name));
     checkParameters(source, present);
     const parameters = new Map<string, Float32Array>();
@@ -65,8 +81,7 @@ export function loadWeights(
       else if (!source.tensors.has(name)) parameters.set(name, fixedTable(spec, config, source.path));
       else {
         const table = await source.readFloat32(name);
-        const fixed = fixedTable(spec, config, source.path);
-        if (table.some((value, i) => !(Math.abs(value - fixed[i]!) < tableTolerance))) {
+        if (!isNearly(table, fixedTable(spec, config, source.path))) {
           notes.push(
             `${name} of ${source.path} is not the sine-cosine table of the paper; it is used as it is`,
           );
@@ -75,12 +90,15 @@ export function loadWeights(
       }
     }
     checkFinite(parameters, source.path);
-    return { ...info, notes, path: source.path, hasDecoder, parameters };
+    const { path, norm, isProbe } = model;
+    return { ...info, notes, path, hasDecoder, norm, isProbe, parameters };
   });
 }
 
-/** Rounding of bfloat16 below 1, the table's largest value, is 2^−9. */
-const tableTolerance = 2 ** -8;
+/** An encoder with the last norm that it has. */
+export function loadEncoder(given: string, heads?: Heads): Promise<Weights> {
+  return loadWeights(given, (config, _, { norm }) => normedEncoder(config, norm), heads);
+}
 
 /** Patches for which a missing table is computed: 2048 pixels in patches of 16. */
 const mostPatches = 2 ** 14;

@@ -123,7 +123,7 @@ describe('a folder of transformers', () => {
   }
 
   test.each([
-    [{ model_type: 'bert' }, /expected a model of the type vit_mae, got "bert"/],
+    [{ model_type: 'bert' }, /expected a model of the type vit_mae or vit, got "bert"/],
     [{ hidden_act: 'relu' }, /expected "hidden_act" to be "gelu", as in the paper, got "relu"/],
     [{ num_channels: 1 }, /expected "num_channels" to be 3/],
     [{ qkv_bias: false }, /expected "qkv_bias" to be true/],

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { checkEncoder } from '../../src/jobs/check-encoder.js';
+import { checkEncoder } from '../../src/jobs/check-exported.js';
 import { exportEncoder } from '../../src/jobs/export-encoder.js';
 import { chooseDevice } from '../../src/runtime/choose-device.js';
 import type { Weights } from '../../src/weights/foreign/weights.js';

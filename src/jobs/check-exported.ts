@@ -5,10 +5,10 @@ import type { Device } from '../runtime/device.js';
 import { prepareEnvironment } from '../runtime/library.js';
 import { Runtime } from '../runtime/runtime.js';
 import { intraOpThreads } from '../runtime/threads.js';
-import type { Evaluator } from '../train/engine/evaluator.js';
 import { RandomStream } from '../util/random.js';
-import type { Weights } from '../weights/foreign/weights.js';
-import { openEncoder } from './open-encoder.js';
+import type { Classifier } from '../weights/foreign/classifier.js';
+import { openClassifier } from './open-classifier.js';
+import { type Encoder, openEncoder } from './open-encoder.js';
 
 /** Images of the check: more than one shows that the batch axis is free. */
 const checkedImages = 2;
@@ -19,8 +19,8 @@ export interface Place {
   readonly device: Device;
 }
 
-/** An output of an exported encoder beside that of the evaluation graph. */
-export interface EncoderCheck {
+/** An output of an exported model beside that of the evaluation graph. */
+export interface ExportCheck {
   readonly name: string;
   readonly shape: readonly number[];
   /** The largest absolute difference, and the largest absolute value of the evaluation graph. */
@@ -35,22 +35,48 @@ const tolerance = 1e-3;
  * Runs an exported encoder through onnxruntime-node's public API, on the CPU, and compares it with the evaluation
  * graph's encoder on the device. Throws where they differ, for one of the two is wrong.
  */
-export async function checkEncoder(
+export function checkEncoder(path: string, encoder: Encoder, pool: Pool, place: Place): Promise<ExportCheck> {
+  return checkModel(path, encoder.config, place, async (runtime, images) => {
+    const evaluator = openEncoder(runtime, encoder, [pool], checkedImages);
+    try {
+      await evaluator.run({ images });
+      return evaluator.outputs[pool]!;
+    } finally {
+      evaluator.release();
+    }
+  });
+}
+
+/** As `checkEncoder`, for a classifier and its logits. */
+export function checkClassifier(path: string, classifier: Classifier, place: Place): Promise<ExportCheck> {
+  return checkModel(path, classifier.config, place, async (runtime, images) => {
+    const evaluator = openClassifier(runtime, classifier, checkedImages);
+    try {
+      await evaluator.run({ images });
+      return evaluator.outputs['logits']!;
+    } finally {
+      evaluator.release();
+    }
+  });
+}
+
+async function checkModel(
   path: string,
-  weights: Pick<Weights, 'config' | 'parameters'>,
-  pool: Pool,
-  place: Place,
-): Promise<EncoderCheck> {
-  const { height, width } = imageSize(weights.config);
+  config: ModelConfig,
+  { threads, device }: Place,
+  evaluate: (runtime: Runtime, images: Uint8Array) => Promise<Float32Array>,
+): Promise<ExportCheck> {
+  const { height, width } = imageSize(config);
   const images = randomImages(checkedImages * height * width * 3);
-  const { name, shape, data: got } = await runExported(path, images, weights.config, place.threads);
-  const expected = await evaluate(images, weights, pool, place);
+  const { name, shape, data: got } = await runExported(path, images, config, threads);
+  const runtime = new Runtime({ threads, device });
+  const expected = await evaluate(runtime, images).finally(() => runtime.release());
   const difference = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const limit = tolerance * Math.max(1, largest);
   if (got.length !== expected.length || !(difference <= limit)) {
     throw new Error(
-      `export-encoder: expected ${path} to give ${expected.length} numbers within ${limit.toExponential(1)} of the ` +
+      `export: expected ${path} to give ${expected.length} numbers within ${limit.toExponential(1)} of the ` +
         `evaluation graph's, got ${got.length} that differ by ${difference.toExponential(1)}`,
     );
   }
@@ -80,23 +106,4 @@ async function runExported(
 function randomImages(length: number): Uint8Array {
   const random = new RandomStream(0, 'sample');
   return Uint8Array.from({ length }, () => random.int(256));
-}
-
-/** What the evaluation graph's encoder gives. */
-async function evaluate(
-  images: Uint8Array,
-  weights: Pick<Weights, 'config' | 'parameters'>,
-  pool: Pool,
-  { threads, device }: Place,
-): Promise<Float32Array> {
-  const runtime = new Runtime({ threads, device });
-  let encoder: Evaluator | undefined;
-  try {
-    encoder = openEncoder(runtime, weights, [pool], checkedImages);
-    await encoder.run({ images });
-    return encoder.outputs[pool]!;
-  } finally {
-    encoder?.release();
-    runtime.release();
-  }
 }
