@@ -80,6 +80,11 @@ const ownFlags = {
     share,
     'Probability of random erasing (default: the recipe’s)',
   ),
+  'ema-decay': numberFlag(
+    'ema-decay',
+    { min: 0, max: 1, open: true },
+    'Decay of a moving average of the weights, such as 0.9999, which is what is validated and used (default: none)',
+  ),
 } as const satisfies Record<string, Options>;
 
 export const options = {

@@ -43,8 +43,8 @@ export interface ValidatedRun {
 type OnNotes = (notes: readonly ImageNote[]) => Promise<void>;
 
 /**
- * The loss over the validation images of a run, if it has any, after each epoch. A failure ends no run: it is told. The
- * evaluation graph is loaded when it is first asked for.
+ * The loss over the validation images of a run, if it has any, after each epoch: of the moving average of the weights where
+ * one is kept. A failure ends no run: it is told. The evaluation graph is loaded when it is first asked for.
  */
 export class Validation {
   readonly #run: ValidatedRun;
@@ -111,7 +111,12 @@ export class Validation {
     const { manifest } = state;
     const byName = new Map(manifest.parameters.map((parameter) => [parameter.name, parameter]));
     const model = readFileSync(join(artifacts, evalModelFile));
-    return new Evaluator(runtime, model, manifest, (name) => this.#trainer.parameter(byName.get(name)!));
+    const trainer = this.#trainer;
+    const hasAverage = manifest.emaDecay !== undefined;
+    return new Evaluator(runtime, model, manifest, (name) => {
+      const parameter = byName.get(name)!;
+      return hasAverage ? trainer.emaParameter(parameter) : trainer.parameter(parameter);
+    });
   }
 }
 

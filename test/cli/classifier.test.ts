@@ -217,3 +217,15 @@ describe('one line for', () => {
     expect(message).toContain('--batch-size: expected two images or more');
   });
 });
+
+test('a moving average is what is validated, and learns nothing else', async () => {
+  const [plain, averaged] = [newRun(), newRun()];
+  await maeOk(args('finetune', plain, { ...everything, epochs: 2 }));
+  await maeOk(args('finetune', averaged, { ...everything, epochs: 2, 'ema-decay': 0.99999 }));
+  const weights = (run: string) => readFileSync(join(run, 'checkpoints', 'step-6', 'model.safetensors'));
+  expect(weights(averaged).equals(weights(plain))).toBe(true);
+  const losses = (run: string) => readLog(run, 'val').map(({ loss }) => loss as number);
+  // the average is still where the head began, which tells nothing: ln 3
+  for (const loss of losses(averaged)) expect(loss).toBeCloseTo(Math.log(3), 3);
+  for (const loss of losses(plain)) expect(Math.abs(loss - Math.log(3))).toBeGreaterThan(0.01);
+});
