@@ -195,8 +195,12 @@ describe('checkpoints that cannot be read', () => {
     const checkpoint = latestFolder(damaged(name, damage));
     // as earlier versions saved it: nothing but the file itself tells
     rmSync(join(checkpoint, 'SHA256SUMS'));
-    for (const args of uses(join(checkpoint, 'model.safetensors')))
-      expect(await maeOneLine(args)).toMatch(message);
+    for (const args of uses(join(checkpoint, 'model.safetensors'))) {
+      // a head is looked for before sizes are
+      const isForClassifiers = ['predict', 'export-classifier'].includes(args[0]!);
+      const noHead = isForClassifiers ? '|^checkpoint: expected a classifier in' : '';
+      expect(await maeOneLine(args)).toMatch(new RegExp(message.source + noHead));
+    }
     expect(existsSync(join(folder, 'never.png'))).toBe(false);
     expect(existsSync(join(folder, 'never.onnx'))).toBe(false);
     expect(existsSync(join(folder, 'never.npy'))).toBe(false);
