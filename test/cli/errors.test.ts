@@ -159,13 +159,18 @@ describe('checkpoints that cannot be read', () => {
     ['reconstruct', picture, '--checkpoint', checkpoint, '-o', join(folder, 'never.png')],
     ['export-encoder', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
     ['embed', '--checkpoint', checkpoint, '--data-path', images, '-o', join(folder, 'never.npy')],
-    ['predict', picture, '--checkpoint', checkpoint],
-    ['export-classifier', '--checkpoint', checkpoint, '-o', join(folder, 'never-classifier.onnx')],
     ...['finetune', 'linprobe'].map((command) => [
       command,
       ...flags({ checkpoint, 'data-path': images, 'output-dir': join(folder, `never-${command}`) }),
       ...flags({ 'batch-size': 4, epochs: 1, 'max-steps': 1, threads: 1, 'num-workers': 0 }),
     ]),
+  ];
+
+  /** With those that need a head, which this run has not. */
+  const allUses = (checkpoint: string): string[][] => [
+    ...uses(checkpoint),
+    ['predict', picture, '--checkpoint', checkpoint],
+    ['export-classifier', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
   ];
 
   test.each<[string, (path: string) => void, RegExp]>([
@@ -195,8 +200,12 @@ describe('checkpoints that cannot be read', () => {
     const checkpoint = latestFolder(damaged(name, damage));
     // as earlier versions saved it: nothing but the file itself tells
     rmSync(join(checkpoint, 'SHA256SUMS'));
-    for (const args of uses(join(checkpoint, 'model.safetensors')))
-      expect(await maeOneLine(args)).toMatch(message);
+    for (const args of allUses(join(checkpoint, 'model.safetensors'))) {
+      // a head is looked for before sizes are
+      const isForClassifiers = ['predict', 'export-classifier'].includes(args[0]!);
+      const noHead = isForClassifiers ? '|^checkpoint: expected a classifier in' : '';
+      expect(await maeOneLine(args)).toMatch(new RegExp(message.source + noHead));
+    }
     expect(existsSync(join(folder, 'never.png'))).toBe(false);
     expect(existsSync(join(folder, 'never.onnx'))).toBe(false);
     expect(existsSync(join(folder, 'never.npy'))).toBe(false);
@@ -252,7 +261,7 @@ describe('checkpoints that cannot be read', () => {
   });
 
   test('nothing at all', async () => {
-    for (const args of uses(join(folder, 'nowhere'))) {
+    for (const args of allUses(join(folder, 'nowhere'))) {
       expect(await maeOneLine(args)).toMatch(/^checkpoint: expected a run directory.*nowhere/);
     }
     for (const args of uses(join(folder, 'texts'))) {
