@@ -1,9 +1,9 @@
 import { gradients } from '../compiler/autodiff/gradients.js';
 import { scalarLike } from '../compiler/graph/constant.js';
 import { type Graph, input } from '../compiler/graph/graph.js';
-import { mul, sub } from '../compiler/graph/ops/elementwise.js';
 import { gemm } from '../compiler/graph/ops/linalg.js';
-import { reduceLogSumExp, reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
+import { reduceMean } from '../compiler/graph/ops/reduction.js';
+import { crossEntropies } from '../model/cross-entropy.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { BoundGraph } from './bound-graph.js';
 import type { LabelledFeatures } from './labelled-features.js';
@@ -121,7 +121,7 @@ function lossGraph(count: number, size: number, classes: number): Graph {
   const weights = input('weights', 'float32', [classes, size]);
   const bias = input('bias', 'float32', [classes]);
   const logits = gemm(features, weights, { transB: true, c: bias }); // [N, C]
-  const losses = sub(reduceLogSumExp(logits, [-1]), reduceSum(mul(logits, targets), [-1])); // [N]
+  const losses = crossEntropies(logits, targets); // [N]
   const loss = reduceMean(losses, [0]);
   const found = gradients(loss, scalarLike(loss, 1), [weights, bias]);
   return {
