@@ -48,8 +48,13 @@ describe('npm pack', () => {
     ]) {
       expect(paths).toContain(path);
     }
-    expect(paths.filter((path) => path.startsWith('models/'))).toHaveLength(
-      readdirSync(join(root, 'models')).length,
+    const isData = (path: string) => path.startsWith('models/') && path.endsWith('.json');
+    const models = readdirSync(join(root, 'models'), { recursive: true }) as string[];
+    expect(paths.filter(isData).sort()).toEqual(
+      models
+        .map((path) => `models/${path.replaceAll('\\', '/')}`)
+        .filter(isData)
+        .sort(),
     );
   });
 });

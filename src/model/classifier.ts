@@ -12,7 +12,6 @@ import {
   div,
   less,
   mul,
-  neg,
   scale,
   shift,
   sqrt,
@@ -20,7 +19,7 @@ import {
   sub,
 } from '../compiler/graph/ops/elementwise.js';
 import { reshape, slice } from '../compiler/graph/ops/movement.js';
-import { reduceLogSumExp, reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
+import { reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
 import {
   batchNormEpsilon,
   type ClassifierPool,
@@ -32,6 +31,7 @@ import {
   tunedEncoder,
 } from './classifier-parameters.js';
 import { imageSize, layerNormEps, type ModelConfig, patchCount } from './config.js';
+import { crossEntropies } from './cross-entropy.js';
 import { layerNorm, linear, type Parameters, type TokenRange } from './layers.js';
 import { mixPixels, mixTargets } from './mix.js';
 import type { Batch, BatchInput, OnBlock, OnBuffer, Task } from './task.js';
@@ -202,12 +202,6 @@ function residualFactors(dropPath: Value, block: number): readonly [Value, Value
 function smoothed(oneHot: Value, smoothing: number): Value {
   if (smoothing === 0) return oneHot;
   return shift(scale(oneHot, 1 - smoothing), smoothing / oneHot.shape[1]!);
-}
-
-/** −Σ t·log softmax(x) for each image. [B, C], [B, C] → [B]. */
-function crossEntropies(logits: Value, targets: Value): Value {
-  const logProbabilities = sub(logits, reduceLogSumExp(logits, [-1], true));
-  return neg(reduceSum(mul(targets, logProbabilities), [-1]));
 }
 
 /** As in PyTorch's BatchNorm1d: the share of the new in running statistics. */

@@ -1,9 +1,10 @@
 import type { BoundTensor } from '../runtime/tensor.js';
 import { messageOf } from '../util/errors.js';
+import type { ModelState } from './engine/model-state.js';
 import type { Trainer } from './engine/trainer.js';
 import type { Metrics, Tell } from './observer.js';
+import type { Plan } from './plan.js';
 import type { Position } from './position.js';
-import type { Run } from './run.js';
 
 /** Judges weights by pictures whose classes are known, which they were not trained with. */
 export interface Probe {
@@ -20,19 +21,23 @@ export interface Probe {
   ): Promise<Metrics | undefined>;
 }
 
+/** What probes need of a run. */
+export interface ProbedRun {
+  readonly probe?: Probe | undefined;
+  readonly plan: Pick<Plan, 'totalSteps'>;
+  readonly state: ModelState;
+  readonly probedEpochs: number;
+}
+
 /** The probes of a run, if it has any. One that fails ends no run: it is told. */
 export class Probing {
-  readonly #run: Pick<Run, 'probe' | 'plan' | 'state' | 'probedEpochs'>;
+  readonly #run: ProbedRun;
   readonly #trainer: Pick<Trainer, 'parameter'>;
   readonly #shouldStop: () => boolean;
   #probedEpochs: number;
 
   /** @param shouldStop whether to leave it to the process that goes on with the run */
-  constructor(
-    run: Pick<Run, 'probe' | 'plan' | 'state' | 'probedEpochs'>,
-    trainer: Pick<Trainer, 'parameter'>,
-    shouldStop: () => boolean,
-  ) {
+  constructor(run: ProbedRun, trainer: Pick<Trainer, 'parameter'>, shouldStop: () => boolean) {
     this.#run = run;
     this.#trainer = trainer;
     this.#shouldStop = shouldStop;
