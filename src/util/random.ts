@@ -16,6 +16,8 @@ export const purposes = {
   erasing: 6,
   mix: 7,
   'drop-path': 8,
+  shots: 9,
+  'k-means': 10,
 } as const;
 export type Purpose = keyof typeof purposes;
 
