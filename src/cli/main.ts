@@ -16,6 +16,16 @@ interface Command {
 const commands: readonly [usage: string, description: string, load: () => Promise<unknown>][] = [
   ['pretrain', 'Pretrain a Masked Autoencoder on a folder of images', () => import('./pretrain.js')],
   [
+    'finetune',
+    'Train an encoder and a head for classes, by the published recipe',
+    () => import('./finetune.js'),
+  ],
+  [
+    'linprobe',
+    'Train a linear layer on a frozen encoder, by the published protocol',
+    () => import('./linprobe.js'),
+  ],
+  [
     'reconstruct [images..]',
     'Show what a checkpoint makes of masked images',
     () => import('./reconstruct.js'),

@@ -1,9 +1,5 @@
 import type { Options } from 'yargs';
 import { pretrainDefaults as defaults, defaultWarmupEpochs, type PretrainOptions } from '../train/options.js';
-import { camelCase } from '../util/case.js';
-import { closest } from '../util/closest.js';
-import { UserError } from '../util/errors.js';
-import { readJsonFile } from '../util/json-file.js';
 import {
   computeFlags,
   deviceFlag,
@@ -12,10 +8,11 @@ import {
   rescanFlag,
   threadsFlag,
 } from './common-flags.js';
+import { configFlag, givenOptions } from './config-flag.js';
 import { type Arguments, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
-export const pretrainFlags = {
+const ownFlags = {
   'data-path': {
     type: 'string',
     demandOption: true,
@@ -144,16 +141,18 @@ export const pretrainFlags = {
   },
   device: deviceFlag,
   ...computeFlags,
-  config: {
-    config: true,
-    configParser: readConfigFile,
-    describe: 'JSON file of these options (a run’s config.json, for example); flags win',
-  },
-  'dry-run': {
-    type: 'boolean',
-    default: false,
-    describe: 'Print parameters, tokens, memory, steps and schedule, and stop',
-  },
+} as const satisfies Record<string, Options>;
+
+export const dryRunFlag = {
+  type: 'boolean',
+  default: false,
+  describe: 'Print parameters, tokens, memory, steps and schedule, and stop',
+} as const;
+
+export const pretrainFlags = {
+  ...ownFlags,
+  config: configFlag('pretrain', { ...ownFlags, 'dry-run': dryRunFlag }),
+  'dry-run': dryRunFlag,
 } as const satisfies Record<string, Options>;
 
 export type PretrainArguments = Arguments<typeof pretrainFlags>;
@@ -161,43 +160,5 @@ export type PretrainArguments = Arguments<typeof pretrainFlags>;
 /** The options of a run, without what belongs to the command line alone. */
 export function pretrainOptions(argv: PretrainArguments): PretrainOptions {
   const warmupEpochs = argv.warmupEpochs ?? defaultWarmupEpochs(argv.epochs);
-  const options: PretrainOptions = { ...argv, warmupEpochs };
-  const fields = new Set(Object.keys(pretrainFlags).map(camelCase));
-  fields.delete('config');
-  fields.delete('dryRun');
-  const given = Object.entries(options).filter(([field, value]) => fields.has(field) && value !== undefined);
-  return Object.fromEntries(given) as unknown as PretrainOptions;
+  return givenOptions({ ...argv, warmupEpochs }, pretrainFlags) as unknown as PretrainOptions;
 }
-
-/** Options by flag name; the `options` of a run's config.json are taken as they are. */
-function readConfigFile(path: string): Record<string, unknown> {
-  const value = readJsonFile(path, '--config') as { options?: Record<string, unknown> } | null;
-  const options = value?.options ?? value;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new UserError(`--config: expected a JSON object of options in ${path}`);
-  }
-  for (const [key, option] of Object.entries(options)) {
-    if (key === 'config' || !Object.hasOwn(pretrainFlags, key)) {
-      const near = closest(key, Object.keys(pretrainFlags));
-      const hint = near === undefined ? '' : `; did you mean "${near}"?`;
-      throw new UserError(
-        `--config: ${path} has an unknown option "${key}"${hint} (mae pretrain --help lists them)`,
-      );
-    }
-    const { type } = pretrainFlags[key as keyof typeof pretrainFlags] as Options;
-    const [isOfType, expected] = configTypes[key === 'input-size' ? 'size' : (type ?? 'number')]!;
-    if (!isOfType(option)) {
-      throw new UserError(`--${key}: expected ${expected} in ${path}, got ${JSON.stringify(option)}`);
-    }
-  }
-  return options as Record<string, unknown>;
-}
-
-/** What JSON has for each type of option. */
-const configTypes: Readonly<Record<string, readonly [isOfType: (value: unknown) => boolean, name: string]>> =
-  {
-    boolean: [(value) => typeof value === 'boolean', 'true or false'],
-    string: [(value) => typeof value === 'string', 'text'],
-    number: [(value) => typeof value === 'number', 'a number'],
-    size: [(value) => value !== null, 'pixels'], // the flag's own check says more
-  };

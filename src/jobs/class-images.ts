@@ -3,18 +3,13 @@ import type { ImageSource } from '../data/sources/source.js';
 import type { TrainOptions } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { openRunImages } from './run-images.js';
-
-/** The images of a run that learns classes. */
-export interface ClassImages {
-  readonly trainImages: ImageSource;
-  readonly validationImages: ImageSource | undefined;
-}
+import type { RunSources } from './train-run.js';
 
 /** Each image with its class by its folder, the same classes in both. A UserError where that cannot be. */
 export async function openClassImages(
   options: TrainOptions,
   note: (line: string) => void,
-): Promise<ClassImages> {
+): Promise<RunSources> {
   const { trainImages, validationImages } = await openRunImages(options, note);
   checkClasses(trainImages.root, trainImages.classNames, labelsOf(trainImages));
   checkLabels('--data-path', trainImages);

@@ -2,7 +2,14 @@
 import { parameterCount } from '../artifact/manifest.js';
 import type { Augmentation } from '../data/augmentation.js';
 import { type ClassifierPool, encoderOf } from '../model/classifier-parameters.js';
-import { formatInputSize, imageSize, type ModelConfig, patchCount, patchGrid, withInputSize } from '../model/config.js';
+import {
+  formatInputSize,
+  imageSize,
+  type ModelConfig,
+  patchCount,
+  patchGrid,
+  withInputSize,
+} from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
 import { loadModelConfig } from '../model/presets.js';
 import type { TrainCommand } from '../train/changes-result.js';
@@ -13,10 +20,9 @@ import { commandOf } from '../train/run-config.js';
 import { UserError } from '../util/errors.js';
 import { interpolatePositions } from '../weights/foreign/interpolate-positions.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
-import type { ClassImages } from './class-images.js';
 import type { TaskDescription } from './describe-plan.js';
 import type { Prepared } from './prepare.js';
-import { describeSteps } from './train-run.js';
+import { describeSteps, type RunSources } from './train-run.js';
 
 /** Where a classifier begins. */
 export interface StartingPoint {
@@ -81,9 +87,7 @@ function parametersFor(
 ): ReadonlyMap<string, Float32Array> {
   const [from, to] = [patchGrid(there), patchGrid(config)];
   if (from.rows === to.rows && from.columns === to.columns) return parameters;
-  note(
-    `positions of ${from.rows} × ${from.columns} patches are interpolated to ${to.rows} × ${to.columns}`,
-  );
+  note(`positions of ${from.rows} × ${from.columns} patches are interpolated to ${to.rows} × ${to.columns}`);
   const table = interpolatePositions(parameters.get('pos_embed')!, from, to, config.embedDim);
   return new Map([...parameters, ['pos_embed', table]]);
 }
@@ -111,7 +115,7 @@ const poolNames: Readonly<Record<ClassifierPool, string>> = {
 export function classifierSummary(
   { options, artifacts: { manifest } }: Prepared<ClassifierOptions & StartingOptions>,
   plan: Plan,
-  { trainImages, validationImages }: ClassImages,
+  { trainImages, validationImages }: RunSources,
 ): string[] {
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { images, leftOver } = describeSteps(options, plan, trainImages.length);

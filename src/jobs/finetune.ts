@@ -7,18 +7,18 @@ import type { RunResult } from '../train/observer.js';
 import { type FinetuneOptions, finetuneDefaults, warmupShare } from '../train/options.js';
 import { resolveExifRotation } from '../train/recorded-run.js';
 import { checkRunFolder } from './check-output.js';
-import { type ClassImages, openClassImages } from './class-images.js';
+import { openClassImages } from './class-images.js';
 import { classifierAugmentation, classifierSummary, openStartingPoint } from './classifier.js';
 import { type Prepared, prepare } from './prepare.js';
 import { loadRecipe, recipeOf } from './recipes.js';
-import { type Terminal, trainRun } from './train-run.js';
+import { type RunSources, type Terminal, trainRun } from './train-run.js';
 
 /** What was given; a recipe says the rest. */
 export type GivenFinetuneOptions = Partial<FinetuneOptions> & Pick<FinetuneOptions, 'dataPath' | 'outputDir'>;
 
 export interface PreparedClassifier<O> {
   readonly prepared: Prepared<O>;
-  readonly images: ClassImages;
+  readonly images: RunSources;
   readonly augmentation: Augmentation;
   readonly parameters: ReadonlyMap<string, Float32Array> | undefined;
 }

@@ -11,8 +11,8 @@ import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { checkRunFolder } from './check-output.js';
 import type { TaskDescription } from './describe-plan.js';
 import { type Prepared, prepare } from './prepare.js';
-import { openRunImages, type RunImages } from './run-images.js';
-import { describeSteps, type Terminal, trainRun } from './train-run.js';
+import { openRunImages } from './run-images.js';
+import { describeSteps, type RunSources, type Terminal, trainRun } from './train-run.js';
 
 /** What a run decides first. A UserError where its directory cannot be one. */
 export async function preparePretraining<O extends PretrainOptions>(
@@ -48,7 +48,7 @@ export async function pretrain(given: PretrainOptions, terminal: Terminal): Prom
 function summary(
   { options, artifacts: { manifest } }: Prepared<PretrainOptions>,
   plan: Plan,
-  { trainImages }: RunImages,
+  { trainImages }: RunSources,
 ): string[] {
   const millions = (parameterCount(manifest) / 1e6).toFixed(1);
   const { kept, patches } = manifest.options as MaeOptions;

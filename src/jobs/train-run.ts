@@ -2,6 +2,7 @@
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import type { Augmentation } from '../data/augmentation.js';
+import type { ImageSource } from '../data/sources/source.js';
 import { alone } from '../runtime/comm/communicator.js';
 import { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
@@ -22,7 +23,7 @@ import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { unreadable } from './open-images.js';
 import type { Prepared } from './prepare.js';
-import { keepImageList, type RunImages } from './run-images.js';
+import { keepImageList } from './run-images.js';
 
 /** A person before a run: what they see, and what they ask. */
 export interface Terminal {
@@ -33,19 +34,25 @@ export interface Terminal {
   shouldStop(): boolean;
 }
 
+/** The images of a run. */
+export interface RunSources {
+  readonly trainImages: ImageSource;
+  readonly validationImages: ImageSource | undefined;
+}
+
 /** What a command that trains hands in. */
 export interface TrainJob<O extends TrainOptions> {
   readonly command: TrainCommand;
   readonly prepared: Prepared<O>;
   /** How images are changed; as in pretraining where not given. */
   readonly augmentation?: Augmentation | undefined;
-  openImages(note: (line: string) => void): Promise<RunImages>;
+  openImages(note: (line: string) => void): Promise<RunSources>;
   /** Parameters that a new run does not start afresh, if there are some. */
   initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
   /** The metric of validation by which the best checkpoint is kept beside the newest, if it is. */
   readonly bestMetric?: string | undefined;
   /** Lines for a person, before the first step. */
-  summary(plan: Plan, images: RunImages): readonly string[];
+  summary(plan: Plan, images: RunSources): readonly string[];
 }
 
 /** Continues the run of its directory or starts one, and trains. */
@@ -76,7 +83,7 @@ async function trainInDirectory<O extends TrainOptions>(
   runtime: Runtime,
   job: TrainJob<O>,
   plan: Plan,
-  images: RunImages,
+  images: RunSources,
   { observer, note, shouldStop }: Terminal,
 ): Promise<RunResult> {
   const { options, device, compute, task, artifacts } = job.prepared;

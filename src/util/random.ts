@@ -18,6 +18,7 @@ export const purposes = {
   'drop-path': 8,
   shots: 9,
   'k-means': 10,
+  folds: 11,
 } as const;
 export type Purpose = keyof typeof purposes;
 

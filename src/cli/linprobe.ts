@@ -1,0 +1,40 @@
+import type { Options } from 'yargs';
+import { describeClassifier } from '../jobs/classifier.js';
+import { type GivenLinprobeOptions, linprobe, prepareLinprobe } from '../jobs/linprobe.js';
+import { linprobeDefaults as defaults } from '../train/options.js';
+import { classifierFlags, epochsFlag, recipeFlags } from './classifier-flags.js';
+import { noteThreads } from './common-flags.js';
+import { configFlag, givenOptions } from './config-flag.js';
+import { type Arguments, number } from './flags.js';
+import { dryRunFlag } from './pretrain-flags.js';
+import { note } from './print.js';
+import { printPlan, trainAtTerminal } from './train.js';
+
+const ownFlags = {
+  ...classifierFlags,
+  ...recipeFlags(defaults),
+  epochs: epochsFlag(String(defaults.epochs)),
+  blr: {
+    default: defaults.blr,
+    coerce: number('blr', { min: 0 }),
+    requiresArg: true,
+    describe: 'Learning rate of LARS for 256 images: lr = blr × effective batch size / 256',
+  },
+} as const satisfies Record<string, Options>;
+
+export const options = {
+  ...ownFlags,
+  config: configFlag('linprobe', { ...ownFlags, 'dry-run': dryRunFlag }),
+  'dry-run': dryRunFlag,
+} as const satisfies Record<string, Options>;
+
+export async function run(argv: Arguments<typeof options>): Promise<void> {
+  const given = givenOptions(argv, options) as unknown as GivenLinprobeOptions;
+  noteThreads(argv.threads);
+  if (!argv.dryRun) {
+    await trainAtTerminal((terminal) => linprobe(given, terminal));
+    return;
+  }
+  const { prepared, images } = await prepareLinprobe(given, note);
+  printPlan(prepared, images.trainImages, describeClassifier(prepared));
+}
