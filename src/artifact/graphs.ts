@@ -2,7 +2,7 @@ import { gradients } from '../compiler/autodiff/gradients.js';
 import { formatType, type Graph, input, type Value } from '../compiler/graph/graph.js';
 import { add, sqrt } from '../compiler/graph/ops/elementwise.js';
 import { sumOfSquares } from '../compiler/graph/ops/fused.js';
-import { reshape, slice } from '../compiler/graph/ops/movement.js';
+import { concat, reshape, slice } from '../compiler/graph/ops/movement.js';
 import { reduceMean } from '../compiler/graph/ops/reduction.js';
 import { type Block, checkpointBlocks } from '../compiler/lowering/checkpoint-blocks.js';
 import { recomputeActivations } from '../compiler/lowering/recompute.js';
@@ -15,7 +15,7 @@ import {
   nextName,
 } from '../compiler/training-names.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
-import type { Parameters } from '../model/layers.js';
+import { layerNorm, type Parameters } from '../model/layers.js';
 import { maeLatent } from '../model/mae.js';
 import { imageInputs } from '../model/mask.js';
 import { encoderParameters, isTrained, type ParameterSpec } from '../model/parameters.js';
@@ -160,15 +160,31 @@ export type Pool = 'cls' | 'mean' | 'none';
 /**
  * The encoder of the Masked Autoencoder's graphs on every patch, in their own order. Inputs: images uint8 [B, H, W, 3] and
  * the parameters; outputs: features by the names of the pools, [B, D], or [B, 1 + L, D] of `none`.
+ *
+ * @param layers blocks, counted from 1: the means of the patch tokens after each, through the final norm, one after the
+ *   other in one more output `layers`, [B, D·layers]
  */
-export function featuresGraph(config: ModelConfig, batchSize: number, pools: readonly Pool[]): Graph {
+export function featuresGraph(
+  config: ModelConfig,
+  batchSize: number,
+  pools: readonly Pool[],
+  layers: readonly number[] = [],
+): Graph {
   const parameters = declareParameters(encoderParameters(config));
   const batch = declareBatch(imageInputs(config, batchSize));
-  const hidden = maeLatent(config, parameters.byName, batch.byName('images'));
+  const blocks: Value[] = [];
+  const hidden = maeLatent(config, parameters.byName, batch.byName('images'), (_, y) => blocks.push(y));
+  const means = layers.map((layer) => {
+    const tokens = blocks[layer - 1]!;
+    return pooled(layerNorm(tokens, parameters.byName, 'norm', config.layerNormEps), 'mean');
+  });
   return {
     name: 'features_model',
     inputs: [...batch.values, ...parameters.values],
-    outputs: pools.map((pool) => ({ name: pool, value: pooled(hidden, pool) })),
+    outputs: [
+      ...pools.map((pool) => ({ name: pool, value: pooled(hidden, pool) })),
+      ...(means.length > 0 ? [{ name: 'layers', value: concat(means, 1) }] : []),
+    ],
   };
 }
 

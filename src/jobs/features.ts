@@ -26,10 +26,14 @@ export interface FeatureOptions<P extends Pool = Pool> {
   readonly pools: readonly P[];
   /** The block, counted from 1, whose output the final norm gets; the last where not given. */
   readonly layer?: number | undefined;
+  /** Blocks up to `layer`, whose means of the patch tokens are one more table, `layers`: [N, D·layers]. */
+  readonly layers?: readonly number[] | undefined;
   readonly batchSize: number;
   readonly numWorkers: number;
   readonly exifRotation?: boolean | undefined;
 }
+
+export type Features<P extends Pool> = Readonly<Record<P, FeatureTable>> & { readonly layers?: FeatureTable };
 
 /** Is told how many images are done, of how many. */
 export type FeatureProgress = (done: number, total: number) => void;
@@ -47,27 +51,30 @@ export async function extractFeatures<P extends Pool>(
   options: FeatureOptions<P>,
   progress: FeatureProgress,
   note: (line: string) => void,
-): Promise<Readonly<Record<P, FeatureTable>>> {
-  const { pools, layer = encoder.config.depth } = options;
+): Promise<Features<P>> {
+  const { pools, layers = [], layer = encoder.config.depth } = options;
   const part = upToLayer(encoder, layer);
   const batchSize = Math.min(options.batchSize, source.length);
-  const evaluator = openEncoder(runtime, part, pools, batchSize);
-  const shapes = byPool(pools, (pool) => featureShape(part.config, pool));
+  const evaluator = openEncoder(runtime, part, pools, batchSize, layers);
+  const shapes = {
+    ...byPool(pools, (pool) => featureShape(part.config, pool)),
+    ...(layers.length > 0 && { layers: [layers.length * part.config.embedDim] }),
+  };
   try {
-    return await collectRows(
+    return (await collectRows<string>(
       source,
       {
         inputs: imageInputs(part.config, batchSize),
         shapes,
         compute: async (batch) => {
           await evaluator.run(batch.inputs);
-          return evaluator.outputs as Record<P, Float32Array>;
+          return evaluator.outputs;
         },
       },
       options,
       progress,
       note,
-    );
+    )) as Features<P>;
   } finally {
     evaluator.release();
   }
