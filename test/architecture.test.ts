@@ -51,7 +51,7 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   'onnx-proto': ['compiler/onnx'],
   'onnxruntime-node': ['runtime', 'jobs/check-encoder'],
   pino: ['train/observers/jsonl'],
-  sharp: ['data/decode/sharp', 'data/pictures/picture-grid'],
+  sharp: ['data/decode/sharp', 'data/pictures/picture-grid', 'data/pictures/svg'],
   yargs: ['cli'],
   yauzl: ['weights/foreign/pth'],
 };

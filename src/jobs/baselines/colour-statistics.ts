@@ -63,7 +63,8 @@ export async function colourTable(
 /** pixels: R, G, B, R, … from 0 to 255 */
 export function colourStatistics(pixels: Uint8Array): Float32Array {
   const numbers = new Float32Array(colourNumbers);
-  channels.forEach((channel, i) => numbers.set(statisticsOf(pixels, channel), i * numbersPerChannel));
+  for (const [i, channel] of channels.entries())
+    numbers.set(statisticsOf(pixels, channel), i * numbersPerChannel);
   return numbers;
 }
 

@@ -46,6 +46,7 @@ function shortest(value: number): number {
   return Number(value.toPrecision(9));
 }
 
-function quoted(text: string): string {
+/** RFC 4180 */
+export function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
