@@ -32,7 +32,7 @@ describe('npm pack', () => {
     const expected = [
       /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
       /^bin\/(mae|check-node)\.js$/,
-      /^models\/\w+\.json$/,
+      /^(models|recipes)\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
       /^dist\/\w+\/wasm\/\w+\.wasm$/,
       /^dist\/kernels\/libmae_kernels\.so$/,

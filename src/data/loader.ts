@@ -1,6 +1,7 @@
 import type { BatchInput } from '../model/task.js';
 import { UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
+import { parsePolicy } from './augment/policy.js';
 import { type Augmentation, pretrainAugmentation } from './augmentation.js';
 import { BatchRing, type FilledSlot, type JobRequest } from './batch-ring.js';
 import { exifRotationDefault } from './decode/orientation.js';
@@ -107,8 +108,13 @@ function openRing(
   const { source, inputs, seed, numWorkers } = options;
   const { prefetch = defaultPrefetch, maxSkippedShare = defaultMaxSkippedShare } = options;
   const { exifRotation = exifRotationDefault, augmentation = pretrainAugmentation } = options;
-  const setup = { source: source.share(), mode, augmentation, inputs, seed, maxSkippedShare, exifRotation };
-  return new BatchRing({ ...setup, numWorkers, prefetch }, nextRequest);
+  const { randAugment } = augmentation;
+  const policy = randAugment === undefined ? undefined : parsePolicy(randAugment);
+  const picture = { augmentation, policy, exifRotation };
+  return new BatchRing(
+    { source: source.share(), mode, inputs, seed, numWorkers, prefetch, maxSkippedShare, ...picture },
+    nextRequest,
+  );
 }
 
 /** B, the first axis of every input. */

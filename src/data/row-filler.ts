@@ -1,4 +1,4 @@
-import type { BatchInput } from '../model/task.js';
+import type { BatchInput, Content } from '../model/task.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { RandomStream } from '../util/random.js';
 import { sizeOf } from '../util/shape.js';
@@ -7,7 +7,7 @@ import { centerCropBox, randomFlip, randomResizedCrop } from './augment/crop.js'
 import { drawDropPath } from './augment/drop-path.js';
 import { drawErasedBox, erase } from './augment/erasing.js';
 import { drawMix, writeMix } from './augment/mix.js';
-import { type Policy, parsePolicy } from './augment/policy.js';
+import type { Policy } from './augment/policy.js';
 import { applyOperation, drawOperations } from './augment/rand-augment.js';
 import type { Augmentation } from './augmentation.js';
 import { ImageDecoder } from './decode/decode.js';
@@ -39,6 +39,8 @@ export interface FillSetup {
   /** 'train' augments at random and replaces bad files; 'validate' cuts the middle out and does not. */
   mode: 'train' | 'validate';
   augmentation: Augmentation;
+  /** Its RandAugment, read. */
+  policy: Policy | undefined;
   seed: number;
   /** Whether images are turned upright as their EXIF data says. */
   exifRotation: boolean;
@@ -71,21 +73,19 @@ export class RowFiller {
   readonly #clock = new StageClock();
   readonly #file = new FileBuffer();
   readonly #notedKinds = new Set<string>();
-  readonly #policy: Policy | undefined;
-  /** Where RandAugment changes a picture: memory that no other thread sees is faster, and it needs two. */
-  readonly #picture: Uint8Array;
+  readonly #columns: ReadonlyMap<Content, Columns>;
+  /** For RandAugment. */
   readonly #scratch: Uint8Array;
   #notes: ImageNote[] = [];
 
   constructor(setup: FillSetup) {
-    const { augmentation, inputs } = setup;
+    const { mode, augmentation, policy, inputs } = setup;
     this.#setup = setup;
     this.#source = openSource(setup.source);
     const { height, width } = pixelsOf(inputs);
-    if (augmentation.randAugment !== undefined) this.#policy = parsePolicy(augmentation.randAugment);
-    this.#picture = new Uint8Array(this.#policy ? height * width * 3 : 0);
-    this.#scratch = new Uint8Array(this.#picture.length);
-    checkDropPath(augmentation, inputs);
+    this.#columns = columnsOf(inputs);
+    this.#scratch = new Uint8Array(policy ? height * width * 3 : 0);
+    if (mode === 'train') checkInputs(augmentation, inputs);
   }
 
   close(): void {
@@ -198,17 +198,12 @@ export class RowFiller {
 
   /** What follows crop and flip. */
   #augment(out: Uint8Array, job: FillJob, row: number, target: Size): void {
-    const { seed, augmentation } = this.#setup;
+    const { seed, augmentation, policy } = this.#setup;
     const position = job.firstPosition + row;
-    if (this.#policy) {
+    if (policy) {
       const random = new RandomStream(seed, 'rand-augment', job.epoch, position);
-      const operations = drawOperations(random, this.#policy);
-      if (operations.length > 0) {
-        const picture = { ...target, data: this.#picture, scratch: this.#scratch };
-        picture.data.set(out);
-        for (const operation of operations) applyOperation(picture, operation);
-        out.set(picture.data);
-      }
+      const picture = { ...target, data: out, scratch: this.#scratch };
+      for (const operation of drawOperations(random, policy)) applyOperation(picture, operation);
     }
     for (const added of this.#rowsOf('erasing', job, row)) {
       const random = new RandomStream(seed, 'erasing', job.epoch, position);
@@ -234,14 +229,23 @@ export class RowFiller {
   }
 
   /** The part of a row in each input of that content. */
-  #rowsOf(content: BatchInput['content'], job: FillJob, row: number): SharedArray[] {
-    const { inputs, slots } = this.#setup;
-    return inputs.flatMap((input, index) => {
-      if (input.content !== content) return [];
-      const length = rowLength(input);
-      return [slots[job.slot]![index]!.subarray(row * length, (row + 1) * length) as SharedArray];
-    });
+  #rowsOf(content: Content, { slot }: FillJob, row: number): SharedArray[] {
+    const arrays = this.#setup.slots[slot]!;
+    const columns = this.#columns.get(content) ?? [];
+    return columns.map(
+      ({ index, length }) => arrays[index]!.subarray(row * length, (row + 1) * length) as SharedArray,
+    );
   }
+}
+
+/** Where the inputs of a content are in a slot, and their numbers of one image. */
+type Columns = readonly { index: number; length: number }[];
+
+function columnsOf(inputs: readonly BatchInput[]): Map<Content, Columns> {
+  const columns = inputs.map((input, index) => ({ index, length: rowLength(input) }));
+  return new Map(
+    inputs.map(({ content }) => [content, columns.filter(({ index }) => inputs[index]!.content === content)]),
+  );
 }
 
 /** Numbers of one image in an input. */
@@ -255,7 +259,13 @@ export function pixelsOf(inputs: readonly BatchInput[]): Size {
   return { height, width };
 }
 
-function checkDropPath({ dropPath }: Augmentation, inputs: readonly BatchInput[]): void {
+/** What an augmentation says has to reach the graph, or it would be left out in silence. */
+function checkInputs({ erasing, mix, dropPath }: Augmentation, inputs: readonly BatchInput[]): void {
+  const asked: Partial<Record<Content, unknown>> = { erasing, mix, 'drop-path': dropPath };
+  for (const [content, value] of Object.entries(asked)) {
+    if (!value || inputs.some((input) => input.content === content)) continue;
+    throw new Error(`loader: expected an input of content ${content} for its augmentation, got none`);
+  }
   for (const input of inputs) {
     if (input.content !== 'drop-path' || !dropPath || rowLength(input) === 2 * dropPath.length) continue;
     throw new Error(

@@ -23,17 +23,22 @@ export async function prepareLinprobe(
   const epochs = given.epochs ?? linprobeDefaults.epochs;
   const warmupEpochs = warmupShare(epochs, linprobeDefaults);
   const options = await resolveExifRotation<LinprobeOptions>({ ...linprobeDefaults, warmupEpochs, ...given });
-  if (options.batchSize < 2) {
-    throw new UserError(
-      `--batch-size: expected two images or more, for batch norm, got ${options.batchSize}; give a larger one`,
-    );
-  }
+  checkBatchNorm(options);
   const { config, parameters } = await openStartingPoint('linprobe', options, note);
   const images = await openClassImages(options, note);
   const task = linprobeTask(config, { classes: images.trainImages.classNames, pool: options.pool });
   const prepared = await prepare(options, task, { optimizer: larsDefaults });
+  checkBatchNorm(prepared.options); // as --auto-batch divided it
   // the published crop: one draw, whose sides are cut off at the picture's
   return { prepared, images, augmentation: classifierAugmentation(options, config, 1), parameters };
+}
+
+/** One image has no variance. */
+function checkBatchNorm({ batchSize }: LinprobeOptions): void {
+  if (batchSize >= 2) return;
+  throw new UserError(
+    `--batch-size: expected two images or more, for batch norm, got ${batchSize}; give a larger one`,
+  );
 }
 
 /** Trains a linear layer on the frozen features of an encoder. */

@@ -158,6 +158,12 @@ describe('checkpoints that cannot be read', () => {
   const uses = (checkpoint: string): string[][] => [
     ['reconstruct', picture, '--checkpoint', checkpoint, '-o', join(folder, 'never.png')],
     ['export-encoder', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
+    ['embed', '--checkpoint', checkpoint, '--data-path', images, '-o', join(folder, 'never.npy')],
+    ...['finetune', 'linprobe'].map((command) => [
+      command,
+      ...flags({ checkpoint, 'data-path': images, 'output-dir': join(folder, `never-${command}`) }),
+      ...flags({ 'batch-size': 4, epochs: 1, 'max-steps': 1, threads: 1, 'num-workers': 0 }),
+    ]),
   ];
 
   test.each<[string, (path: string) => void, RegExp]>([
@@ -191,6 +197,7 @@ describe('checkpoints that cannot be read', () => {
       expect(await maeOneLine(args)).toMatch(message);
     expect(existsSync(join(folder, 'never.png'))).toBe(false);
     expect(existsSync(join(folder, 'never.onnx'))).toBe(false);
+    expect(existsSync(join(folder, 'never.npy'))).toBe(false);
   });
 
   const step6 =

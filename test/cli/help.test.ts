@@ -5,7 +5,10 @@ import { mae, maeOk, root } from '../support/cli.js';
 
 const commands = [
   'pretrain',
+  'finetune',
+  'linprobe',
   'reconstruct',
+  'embed',
   'export-encoder',
   'export',
   'build-artifacts',
@@ -106,6 +109,25 @@ test.each<[string, string[]]>([
     'reconstruct',
     ['checkpoint', 'output', 'mask-ratio', 'seed', 'fit', 'exif-rotation', 'json', 'threads', 'device'],
   ],
+  [
+    'embed',
+    [
+      'checkpoint',
+      'data-path',
+      'output',
+      'pool',
+      'layer',
+      'input-size',
+      'labels',
+      'rescan',
+      'batch-size',
+    ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
+  ],
+  [
+    'finetune',
+    ['checkpoint', 'recipe', 'layer-decay', 'drop-path', 'mixup', 'cutmix', 'rand-augment', 'random-erasing'],
+  ],
+  ['linprobe', ['checkpoint', 'pool', 'blr', 'epochs', 'val-path']],
   ['export-encoder', ['checkpoint', 'output', 'pool', 'format']],
   ['build-artifacts', ['model', 'output', 'batch-size', 'mask-ratio', 'norm-pix-loss', 'input-size']],
   ['sample-data', ['output', 'count', 'seed']],

@@ -23,7 +23,20 @@ HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".venv"
 PYTHON = ENVIRONMENT / "bin" / "python"
 REQUIREMENTS = [HERE / "requirements.txt", HERE / "constraints.txt"]
-JUDGES = ["transformers", "gradient_builder", "official", "timm", "export", "checker", "initialization", "augmentation", "randaugment", "mixing"]
+JUDGES = [
+    "transformers",
+    "gradient_builder",
+    "official",
+    "timm",
+    "export",
+    "checker",
+    "initialization",
+    "augmentation",
+    "randaugment",
+    "mixing",
+    "optimizers",
+    "features",
+]
 # Judges work in float64 on one thread beside our own; waiting threads should not take its core.
 SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(HERE)}
 

@@ -11,23 +11,30 @@ import { layerNorm, linear, type Parameters } from '../../src/model/layers.js';
 import { encoderParameters, type ParameterSpec } from '../../src/model/parameters.js';
 import type { Batch, OnBlock, Task } from '../../src/model/task.js';
 import { embedPatches, forwardBlocks, normalize, patchify } from '../../src/model/vit.js';
+import { batchNormParameters, evaluatedBatchNorm, trainedBatchNorm } from './batch-norm.js';
 
-export function classifierTask(config: ModelConfig, classes: number): Task {
+/** @param batchNorm whether batch norm takes the place of the norm before the head */
+export function classifierTask(config: ModelConfig, classes: number, { batchNorm = false } = {}): Task {
   const { height, width } = imageSize(config);
   return {
     name: 'classifier',
     model: config,
     options: { classes },
     metadata: { task: 'classifier', classes: String(classes) },
-    parameters: [...encoderParameters(config), ...headParameters(config.embedDim, classes)],
+    parameters: [...encoderParameters(config), ...headParameters(config.embedDim, classes, batchNorm)],
     inputs: (batchSize) => [
       { name: 'images', type: 'uint8', shape: [batchSize, height, width, 3], content: 'pixels' },
       { name: 'targets', type: 'float32', shape: [batchSize, classes], content: 'class' },
     ],
-    loss: (p, batch, onBlock) =>
-      reduceMean(crossEntropies(forward(config, p, batch, onBlock), batch('targets')), [0]),
+    loss(p, batch, onBlock, onBuffer) {
+      const pooled = forward(config, p, batch, onBlock);
+      const x = batchNorm ? trainedBatchNorm(pooled, p, onBuffer) : layerNorm(pooled, p, 'fc_norm');
+      return reduceMean(crossEntropies(linear(x, p, 'head'), batch('targets')), [0]);
+    },
     evaluation: (p, batch): GraphOutput[] => {
-      const logits = forward(config, p, batch);
+      const pooled = forward(config, p, batch);
+      const x = batchNorm ? evaluatedBatchNorm(pooled, p) : layerNorm(pooled, p, 'fc_norm');
+      const logits = linear(x, p, 'head');
       const losses = crossEntropies(logits, batch('targets'));
       // softmax: outputs have to be results of nodes that nothing else names
       const probabilities = exp(sub(logits, logSumExp(logits)));
@@ -39,10 +46,13 @@ export function classifierTask(config: ModelConfig, classes: number): Task {
   };
 }
 
-function headParameters(width: number, classes: number): ParameterSpec[] {
-  return [
+function headParameters(width: number, classes: number, batchNorm: boolean): ParameterSpec[] {
+  const norm: ParameterSpec[] = [
     { name: 'fc_norm.weight', shape: [width], group: 'notDecayed', initialization: { kind: 'ones' } },
     { name: 'fc_norm.bias', shape: [width], group: 'notDecayed', initialization: { kind: 'zeros' } },
+  ];
+  return [
+    ...(batchNorm ? batchNormParameters(width) : norm),
     {
       name: 'head.weight',
       shape: [classes, width],
@@ -53,7 +63,7 @@ function headParameters(width: number, classes: number): ParameterSpec[] {
   ];
 }
 
-/** Logits [B, classes]. */
+/** The mean of the patch tokens, [B, D]. */
 function forward(config: ModelConfig, p: Parameters, batch: Batch, onBlock?: OnBlock): Value {
   const images = batch('images');
   const count = images.shape[0]!;
@@ -63,8 +73,7 @@ function forward(config: ModelConfig, p: Parameters, batch: Batch, onBlock?: OnB
   const cls = expand(p('cls_token'), [count, 1, config.embedDim]);
   const x = add(concat([cls, embedPatches(pixels, p)], 1), p('pos_embed')); // [B, 1 + L, D]
   const tokens = forwardBlocks(config, p, x, onBlock);
-  const pooled = reduceMean(slice(tokens, 1, 1, 1 + patches), [1]); // [B, D]
-  return linear(layerNorm(pooled, p, 'fc_norm'), p, 'head');
+  return reduceMean(slice(tokens, 1, 1, 1 + patches), [1]);
 }
 
 function logSumExp(logits: Value): Value {

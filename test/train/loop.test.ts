@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildArtifacts } from '../../src/artifact/build.js';
+import { type ArtifactOptions, buildArtifacts } from '../../src/artifact/build.js';
 import { readManifest } from '../../src/artifact/read-manifest.js';
 import { writeArtifacts } from '../../src/artifact/write.js';
 import { type ImageFolder, indexImageFolder } from '../../src/data/sources/image-folder.js';
@@ -53,6 +53,7 @@ interface Settings {
   readonly stopAt?: number;
   readonly validationImages?: ImageSource;
   readonly validatedEpochs?: number;
+  readonly artifactOptions?: Pick<ArtifactOptions, 'optimizer' | 'emaDecay'>;
 }
 
 /** A run from its artefacts to its result; the state has its last weights. */
@@ -65,11 +66,15 @@ async function run({
   stopAt,
   validationImages = images,
   validatedEpochs = 0,
+  artifactOptions,
 }: Settings) {
   const options = optionsOf({ batchSize: 8, numWorkers: 0, warmupEpochs: 0, lr: 3e-3, ...given });
   const artifacts = temporaryFolder();
   const { batchSize, accumIter } = options;
-  writeArtifacts(buildArtifacts(task, { batchSize, accumulate: accumIter > 1 }), artifacts);
+  writeArtifacts(
+    buildArtifacts(task, { batchSize, accumulate: accumIter > 1, ...artifactOptions }),
+    artifacts,
+  );
   const state = new ModelState(readManifest(artifacts));
   const position = await startPosition(state, options.seed, resumeFrom);
   let step = position.step;
@@ -237,6 +242,28 @@ describe('nothing is lost', () => {
       expect(b!.equals(a!), file).toBe(true);
     }
   });
+});
+
+test('running statistics and a moving average go on in a resumed run, byte for byte', async () => {
+  const settings = {
+    task: classifierTask(tinyModel, classes, { batchNorm: true }),
+    options: { batchSize: 4, accumIter: 2, epochs: 3 },
+    artifactOptions: { emaDecay: 0.9, optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } },
+  };
+  const into = (outputDir: string) => ({ ...settings, options: { ...settings.options, outputDir } });
+  const whole = await run(into(temporaryFolder()));
+  const stopped = await run({ ...into(temporaryFolder()), stopAt: 4 });
+  const rest = await run({ ...into(temporaryFolder()), resumeFrom: stopped.checkpoint! });
+  for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+    const [a, b] = [whole, rest].map(({ checkpoint }) => readFileSync(join(checkpoint!, file)));
+    expect(b!.equals(a!), file).toBe(true);
+  }
+  const { state } = whole;
+  for (const name of ['head_norm.running_mean', 'head_norm.running_var']) {
+    const buffer = state.manifest.parameters.find((parameter) => parameter.name === name)!;
+    const start = name.endsWith('mean') ? 0 : 1;
+    expect(Math.abs(sliceOf(state.parameters, buffer)[0]! - start), name).toBeGreaterThan(1e-3);
+  }
 });
 
 /** Ranks in one process that meet at each call; sums are in the order of the ranks. */

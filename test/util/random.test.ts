@@ -42,3 +42,35 @@ describe('fillUniform gives what uniform gives, one by one', () => {
     }
   });
 });
+
+test.each([1, 2, 7, 64, 40_001])(
+  'fillNormal fills %i places with finite numbers, the same each time',
+  (length) => {
+    const fill = () => {
+      const target = new Float32Array(length);
+      new RandomStream(5, 'erasing', 1, 2).fillNormal(target);
+      return target;
+    };
+    const numbers = fill();
+    expect(numbers).toEqual(fill());
+    expect(numbers.every((number) => Number.isFinite(number) && number !== 0)).toBe(true);
+  },
+);
+
+test('fillNormal has the moments and the tails of the normal distribution', () => {
+  const count = 400_000;
+  const numbers = new Float32Array(count);
+  new RandomStream(3, 'erasing').fillNormal(numbers);
+  const mean = (f: (x: number) => number) => numbers.reduce((sum, x) => sum + f(x), 0) / count;
+  // standard errors of the moments of N(0, 1): √(E x^2n − (E x^n)²)
+  expect(Math.abs(mean((x) => x))).toBeLessThan(4.5 / Math.sqrt(count));
+  expect(Math.abs(mean((x) => x ** 2) - 1)).toBeLessThan(4.5 * Math.sqrt(2 / count));
+  expect(Math.abs(mean((x) => x ** 4) - 3)).toBeLessThan(4.5 * Math.sqrt(96 / count));
+  const pairs = mean((x) => x) ** 2; // neighbours are the two of a pair: uncorrelated
+  let products = 0;
+  for (let i = 0; i < count; i += 2) products += numbers[i]! * numbers[i + 1]!;
+  expect(Math.abs(products / (count / 2) - pairs)).toBeLessThan(4.5 * Math.sqrt(2 / count));
+  // P(|x| > 3) = 0.27 %
+  const tail = mean((x) => Number(Math.abs(x) > 3));
+  expect(Math.abs(tail - 0.0027)).toBeLessThan(4.5 * Math.sqrt(0.0027 / count));
+});

@@ -37,7 +37,7 @@ const schema = [
 ] as const;
 
 /** Numbers of a row group, which the library takes as an array of arrays. */
-const groupValues = 2 ** 21;
+const groupValues = 2 ** 20;
 
 async function writeRows(
   path: string,

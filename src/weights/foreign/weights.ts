@@ -43,6 +43,12 @@ export function loadWeights(
           'give weights of the whole model: these are good for export-encoder and for pretrain --init',
       );
     }
+    if (!specs.some(({ name }) => !isOfDecoder({ name }) && source.tensors.has(name))) {
+      throw new UserError(
+        `checkpoint: expected an encoder in ${source.path}, got none of its tensors (it has ${source.tensors.size} others); ` +
+          'give weights of the whole model, or of its encoder',
+      );
+    }
     const notes = [...found, ...info.notes, ...leftOver(source, config, hasDecoder)];
     const present = specs.filter(({ name, group }) => group !== 'fixed' || source.tensors.has(name));
     checkParameters(source, present);

@@ -8,6 +8,10 @@ import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.
 import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
 import type { ModelConfig } from '../../../src/model/config.js';
 import { adamWGraph } from '../../../src/model/optim/adamw-graph.js';
+import { emaGraph } from '../../../src/model/optim/ema-graph.js';
+import { larsDefaults } from '../../../src/model/optim/lars.js';
+import { larsGraph } from '../../../src/model/optim/lars-graph.js';
+import { encoderParameters } from '../../../src/model/parameters.js';
 import { loadModelConfig } from '../../../src/model/presets.js';
 import { cudaDevice } from '../../../src/runtime/cuda/device.js';
 import { evalGraph, trainingGraph } from '../../support/mae-graphs.js';
@@ -31,6 +35,7 @@ const precisions: Readonly<Record<string, Lowering>> = {
 };
 
 function graphsOf(config: ModelConfig): Graph[] {
+  const trained = encoderParameters(config).map((spec) => ({ ...spec, decays: true, lrScale: 0.5 }));
   const training = { kept: 4, normPixLoss: true, accumulate: false };
   return [
     trainingGraph(config, 2, training),
@@ -41,6 +46,8 @@ function graphsOf(config: ModelConfig): Graph[] {
     featuresGraph(config, 2, ['cls', 'mean', 'none']),
     ...(['cls', 'mean', 'none'] as const).map((pool) => encoderGraph(config, pool)),
     adamWGraph(64),
+    larsGraph(trained, larsDefaults),
+    emaGraph(64, 0.999),
   ];
 }
 

@@ -53,6 +53,40 @@ describe('randomResizedCrop has the distribution of torchvision', () => {
   });
 });
 
+describe('a crop of one try', () => {
+  const crop = (width: number, height: number, position = 0) =>
+    randomResizedCrop(
+      new RandomStream(4, 'augment', 0, position),
+      { width, height },
+      { scale: [0.08, 1], ratio: [3 / 4, 4 / 3], tries: 1 },
+    );
+
+  test('is the first draw of ten where that fits', () => {
+    const ten = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3] } as const;
+    let equal = 0;
+    for (let i = 0; i < 200; i++) {
+      const wanted = randomResizedCrop(new RandomStream(4, 'augment', 0, i), { width: 100, height: 80 }, ten);
+      const got = crop(100, 80, i);
+      if (got.width < 100 && got.height < 80) expect(got).toEqual(wanted);
+      if (JSON.stringify(got) === JSON.stringify(wanted)) equal++;
+    }
+    expect(equal).toBeGreaterThan(150);
+    expect(equal).toBeLessThan(200);
+  });
+
+  test('is clipped to the picture, whatever its shape', () => {
+    for (let i = 0; i < 200; i++) {
+      const { left, top, width, height } = crop(300, 20, i);
+      expect(left >= 0 && top >= 0 && left + width <= 300 && top + height <= 20).toBe(true);
+      expect(width > 0 && height > 0).toBe(true);
+      // a share of 0.08 is 480 pixels: 18 × 25 at the flattest
+      expect(height).toBeGreaterThanOrEqual(18);
+      expect(width * height).toBeLessThanOrEqual(6000);
+    }
+    expect(crop(1, 1)).toEqual({ left: 0, top: 0, width: 1, height: 1 });
+  });
+});
+
 test('half of the pictures are flipped', () => {
   let flips = 0;
   for (let i = 0; i < 10_000; i++) if (randomFlip(new RandomStream(5, 'augment', 0, i), 0.5)) flips++;
@@ -71,6 +105,13 @@ test('centerCropBox fits the short side and keeps the aspect of the target', () 
     top: 175,
     width: 100,
     height: 50,
+  });
+  // 224 of 256 pixels of the shorter side
+  expect(centerCropBox({ width: 500, height: 400 }, { width: 224, height: 224 }, 0.875)).toEqual({
+    left: 75,
+    top: 25,
+    width: 350,
+    height: 350,
   });
   expect(squash({ width: 5, height: 7 })).toEqual({ left: 0, top: 0, width: 5, height: 7 });
 });
