@@ -47,7 +47,7 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   'hyparquet-writer': ['jobs/feature-files/parquet'],
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
-  'ml-matrix': ['probes/rank-me', 'jobs/baselines/patch-filters'],
+  'ml-matrix': ['jobs/baselines/patch-filters'],
   'onnx-proto': ['compiler/onnx'],
   'onnxruntime-node': ['runtime', 'jobs/check-encoder'],
   pino: ['train/observers/jsonl'],

@@ -1,11 +1,11 @@
-/** Writes the gradient at x and gives the value. */
+/** Writes the gradient at x and gives the value, which is not negative. */
 export type Objective = (x: Float64Array, gradient: Float64Array) => Promise<number>;
 
 export interface LbfgsOptions {
-  /** Largest element of the gradient with which the search ends. */
+  /** The search ends where no element of the gradient is larger than this share of the value. */
   readonly tolerance: number;
   readonly maxIterations: number;
-  /** Relative error of values, below which a rise is none. */
+  /** What a value may be wrong by, as a share of 1 + value: a rise below it is none. */
   readonly noise: number;
 }
 
@@ -47,7 +47,7 @@ export async function lbfgs(
   let point = await evaluate(start.slice());
   const pairs: Pair[] = [];
   let iterations = 0;
-  while (iterations < maxIterations && largestOf(point.gradient) > tolerance) {
+  while (iterations < maxIterations && largestOf(point.gradient) > tolerance * point.value) {
     const direction = twoLoops(pairs, point.gradient);
     const first = pairs.length === 0 ? Math.min(1, 1 / Math.sqrt(dot(direction, direction))) : 1;
     const next = await lineSearch(evaluate, point, direction, first, noise);
@@ -108,7 +108,7 @@ async function lineSearch(
 ): Promise<Point | undefined> {
   const slope = dot(from.gradient, direction);
   if (!(slope < 0)) return undefined;
-  const slack = noise * Math.abs(from.value);
+  const slack = noise * (1 + from.value);
   let near: Place = { at: 0, value: from.value, slope };
   let far: Place | undefined;
   let at = first;

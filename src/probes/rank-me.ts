@@ -1,5 +1,5 @@
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import type { LabelledFeatures } from './labelled-features.js';
+import { symmetricEigenvalues } from './symmetric-eigenvalues.js';
 
 /** As many rows as Garrido et al. take; the first ones. */
 const mostRows = 25_600;
@@ -13,30 +13,45 @@ const epsilon = 1e-7;
 export function rankMe({ values, size }: Omit<LabelledFeatures, 'labels'>): number {
   const rows = Math.min(mostRows, values.length / size);
   const gram = rows < size ? rowProducts(values, rows, size) : columnProducts(values, rows, size);
-  const { realEigenvalues } = new EigenvalueDecomposition(gram, { assumeSymmetric: true });
   // rounding makes eigenvalues of 0 negative
-  const singular = realEigenvalues.map((value) => Math.sqrt(Math.max(0, value)));
+  const singular = symmetricEigenvalues(gram, Math.min(rows, size)).map((value) =>
+    Math.sqrt(Math.max(0, value)),
+  );
   const sum = singular.reduce((total, value) => total + value, 0);
   if (sum === 0) return 0;
   const terms = singular.map((value) => value / sum + epsilon).map((p) => p * Math.log(p));
   return Math.exp(-terms.reduce((total, term) => total + term, 0));
 }
 
-/** XᵀX [D, D] in float64. */
-function columnProducts(values: Float32Array, rows: number, size: number): Matrix {
+/** The upper triangle of XᵀX [D, D] in float64, four rows at a time for the sake of speed. */
+function columnProducts(values: Float32Array, rows: number, size: number): Float64Array {
   const sums = new Float64Array(size * size);
-  for (let row = 0; row < rows; row++) {
-    const x = values.subarray(row * size, (row + 1) * size);
-    for (let i = 0; i < size; i++) {
-      const factor = x[i]!;
-      for (let j = i; j < size; j++) sums[i * size + j]! += factor * x[j]!;
+  const four = [0, 1, 2, 3].map(() => new Float64Array(size)) as Rows;
+  for (let first = 0; first < rows; first += 4) {
+    for (const [i, row] of four.entries()) {
+      const start = (first + i) * size;
+      if (first + i < rows) row.set(values.subarray(start, start + size));
+      else row.fill(0);
     }
+    addProducts(sums, size, four);
   }
-  return symmetric(sums, size);
+  return sums;
 }
 
-/** XXᵀ [N, N]: the same eigenvalues but for zeros. */
-function rowProducts(values: Float32Array, rows: number, size: number): Matrix {
+type Rows = [Float64Array, Float64Array, Float64Array, Float64Array];
+
+/** sums += aᵀa + bᵀb + cᵀc + dᵀd */
+function addProducts(sums: Float64Array, size: number, [a, b, c, d]: Rows): void {
+  for (let i = 0; i < size; i++) {
+    const [ai, bi, ci, di] = [a[i]!, b[i]!, c[i]!, d[i]!];
+    for (let j = i, at = i * size + i; j < size; j++, at++) {
+      sums[at]! += ai * a[j]! + bi * b[j]! + ci * c[j]! + di * d[j]!;
+    }
+  }
+}
+
+/** The upper triangle of XXᵀ [N, N]: the same eigenvalues but for zeros. */
+function rowProducts(values: Float32Array, rows: number, size: number): Float64Array {
   const sums = new Float64Array(rows * rows);
   for (let i = 0; i < rows; i++) {
     for (let j = i; j < rows; j++) {
@@ -45,17 +60,5 @@ function rowProducts(values: Float32Array, rows: number, size: number): Matrix {
       sums[i * rows + j] = sum;
     }
   }
-  return symmetric(sums, rows);
-}
-
-/** The matrix whose upper triangle is given. */
-function symmetric(upper: Float64Array, size: number): Matrix {
-  const matrix = new Matrix(size, size);
-  for (let i = 0; i < size; i++) {
-    for (let j = i; j < size; j++) {
-      matrix.set(i, j, upper[i * size + j]!);
-      matrix.set(j, i, upper[i * size + j]!);
-    }
-  }
-  return matrix;
+  return sums;
 }

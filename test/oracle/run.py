@@ -36,6 +36,7 @@ JUDGES = [
     "mixing",
     "optimizers",
     "features",
+    "probes",
 ]
 # Judges work in float64 on one thread beside our own; waiting threads should not take its core.
 SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(HERE)}

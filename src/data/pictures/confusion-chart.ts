@@ -52,7 +52,7 @@ export function confusionChart(
         `<rect x="${x}" y="${y}" width="${cell}" height="${cell}" fill="${shade(share, row === column)}"/>`,
       );
       if (!isCounted || count === 0) continue;
-      const fill = share > 0.55 ? '#fff' : '#222';
+      const fill = share > 0.4 ? '#fff' : '#222';
       elements.push(
         text({ x: x + cell / 2, y: y + cell / 2, text: `${count}`, size: 13, anchor: 'middle', fill }),
       );
