@@ -7,7 +7,7 @@ import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { chooseCompute } from '../train/engine/compute.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
-import { loadWeights } from '../weights/foreign/weights.js';
+import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { filesOfCheckpoint } from './check-output.js';
 import { embedDefaults } from './embed.js';
 import {
@@ -23,11 +23,12 @@ import { type FeatureListener, type FeatureSet, featureSets } from './evaluation
 import { type EvaluationRow, type Judged, judge, type Method, methods, votingK } from './evaluation/judge.js';
 import { neighbourPicture } from './evaluation/neighbours.js';
 import {
+  type Contents,
   checkResultFolder,
+  confusionFiles,
   resultFiles,
   resultsFormat,
-  write,
-  writeConfusion,
+  writeResultFiles,
 } from './evaluation/result-files.js';
 import { upToLayer } from './open-encoder.js';
 
@@ -89,6 +90,7 @@ export async function evaluate(options: EvaluateOptions, listener: EvaluateListe
   const runtime = new Runtime({ threads, device, kernelsPath: kernels?.path });
   const rows: EvaluationRow[] = [];
   const isBaseline: boolean[] = [];
+  let shown: Contents = {};
   try {
     for await (const set of featureSets(runtime, weights, folders, options, listener)) {
       if (rows.length === 0) checkImages(folders, set);
@@ -101,11 +103,12 @@ export async function evaluate(options: EvaluateOptions, listener: EvaluateListe
       rows.push(judged.row);
       isBaseline.push(set.isBaseline);
       listener.row(judged.row, (performance.now() - start) / 1000);
-      if (rows.length === 1 && output !== undefined)
-        await writePictures(runtime, output, set, judged, options);
+      if (rows.length === 1 && output !== undefined) shown = await pictures(runtime, set, judged, options);
     }
-    if (output !== undefined)
-      await writeResults(output, rows, weights.config, weights.step, folders, options);
+    if (output !== undefined) {
+      const results = resultsText(rows, weights, folders, options);
+      await writeResultFiles(output, { [resultFiles.results]: results, ...shown });
+    }
     return { rows, isBaseline };
   } finally {
     runtime.release();
@@ -129,39 +132,30 @@ function usableShots(
 }
 
 /** Of the first row, which is the pretrained encoder's mean. */
-async function writePictures(
+async function pictures(
   runtime: Runtime,
-  output: string,
   set: FeatureSet,
   judged: Judged,
   { methods: used, seed, exifRotation }: EvaluateOptions,
-): Promise<void> {
+): Promise<Contents> {
   const { classNames } = set.train;
   const counts = confusionMatrix(await judged.scores(), judged.val.labels, classNames.length);
   const method = used.includes('logreg') ? 'logistic regression' : `kNN of ${votingK}`;
   const right = classNames.reduce((sum, _, i) => sum + counts[i * classNames.length + i]!, 0);
   const share = ((100 * right) / judged.val.labels.length).toFixed(1);
-  await writeConfusion(
-    output,
-    counts,
-    classNames,
-    `${method} on ${set.features} ${set.pool}: ${share} % right`,
-  );
-  await write(
-    output,
-    resultFiles.neighbours,
-    await neighbourPicture(runtime, set, judged, { seed, exifRotation }),
-  );
+  const title = `${method} on ${set.features} ${set.pool}: ${share} % right`;
+  return {
+    ...(await confusionFiles(counts, classNames, title)),
+    [resultFiles.neighbours]: await neighbourPicture(runtime, set, judged, { seed, exifRotation }),
+  };
 }
 
-async function writeResults(
-  output: string,
+function resultsText(
   rows: readonly EvaluationRow[],
-  config: ModelConfig,
-  step: number,
+  { config, step }: Pick<Weights, 'config' | 'step'>,
   { train, val }: ClassFolders,
   { checkpoint, layer = config.depth, seed }: EvaluateOptions,
-): Promise<void> {
+): string {
   const results = {
     format: resultsFormat,
     checkpoint,
@@ -174,5 +168,5 @@ async function writeResults(
     seed,
     rows,
   };
-  await write(output, resultFiles.results, `${JSON.stringify(results, undefined, 2)}\n`);
+  return `${JSON.stringify(results, undefined, 2)}\n`;
 }

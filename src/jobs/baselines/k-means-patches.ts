@@ -12,7 +12,7 @@ import {
   sub,
 } from '../../compiler/graph/ops/elementwise.js';
 import { gemm } from '../../compiler/graph/ops/linalg.js';
-import { concat, reshape, slice, where } from '../../compiler/graph/ops/movement.js';
+import { concat, reshape, slice, transpose, where } from '../../compiler/graph/ops/movement.js';
 import { reduceMean, reduceSum } from '../../compiler/graph/ops/reduction.js';
 import { lowerGraph } from '../../compiler/lowering/lower.js';
 import { encodeModel } from '../../compiler/onnx/encode.js';
@@ -31,8 +31,10 @@ import {
 } from './patch-filters.js';
 import { pictureInputs } from './pictures.js';
 
-/** Pictures are taken at 32 × 32, as the paper's are. */
-const side = 32;
+/** Pictures are taken at 64 × 64, and a patch at every second pixel. */
+const side = 64;
+export const stride = 2;
+const places = (side - patchSide) / stride + 1;
 /** As in the paper's smaller experiments; four quarters of a picture give four numbers a centroid. */
 const centroidCount = 400;
 const rounds = 10;
@@ -83,11 +85,16 @@ export async function fitKMeansPatches(
   });
 }
 
-/** In the order of the graph: row, column, colour. */
-function cutPatch(pixels: Uint8Array, top: number, left: number, patch: Float32Array): void {
-  for (let y = 0; y < patchSide; y++) {
-    const start = ((top + y) * side + left) * 3;
-    for (let i = 0; i < patchSide * 3; i++) patch[y * patchSide * 3 + i] = pixels[start + i]!;
+/** In the order of the graph: the pixels of one square of `stride` after the other, row, column, colour each. */
+export function cutPatch(pixels: Uint8Array, top: number, left: number, patch: Float32Array): void {
+  let i = 0;
+  for (let square = 0; square < (patchSide / stride) ** 2; square++) {
+    const y = top + stride * Math.floor(square / (patchSide / stride));
+    const x = left + stride * (square % (patchSide / stride));
+    for (let row = y; row < y + stride; row++) {
+      const start = (row * side + x) * 3;
+      for (let at = start; at < start + stride * 3; at++) patch[i++] = pixels[at]!;
+    }
   }
 }
 
@@ -138,14 +145,13 @@ export async function kMeansPatchTable(
   }
 }
 
-/** images uint8 [B, 32, 32, 3] → responses [B, 4·K]. */
+/** images uint8 [B, 64, 64, 3] → responses [B, 4·K]. */
 function responseGraph(count: number): Graph {
   const images = input('images', 'uint8', [batchSize, side, side, 3]);
   const mean = input('mean', 'float32', [patchNumbers]);
   const whitening = input('whitening', 'float32', [patchNumbers, patchNumbers]);
   const centroids = input('centroids', 'float32', [count, patchNumbers]);
-  const places = side - patchSide + 1;
-  const patches = standardPatches(cast(images, 'float32'), places); // [B·places², P]
+  const patches = standardPatches(cast(images, 'float32')); // [B·places², P]
   const white = gemm(sub(patches, mean), whitening);
   // triangle: max(0, mean of all distances − distance)
   const distances = sqrt(squaredDistances(white, centroids)); // [B·places², K]
@@ -172,15 +178,15 @@ function responseGraph(count: number): Graph {
   };
 }
 
-/** Every patch of a picture, normalised as `normalizePatch` does. [B, H, W, 3] → [B·places², P]. */
-function standardPatches(pixels: Value, places: number): Value {
-  const rows = Array.from({ length: patchSide }, (_, y) => slice(pixels, 1, y, y + places)).map((row) =>
-    concat(
-      Array.from({ length: patchSide }, (_, x) => slice(row, 2, x, x + places)),
-      3,
-    ),
-  );
-  const patches = reshape(concat(rows, 3), [batchSize * places * places, patchNumbers]);
+/** Patches of a picture, normalised as `normalizePatch` does. [B, H, W, 3] → [B·places², P]. */
+function standardPatches(pixels: Value): Value {
+  const [squares, size] = [side / stride, stride * stride * 3];
+  const grid = reshape(pixels, [batchSize, squares, stride, squares, stride, 3]);
+  const cells = reshape(transpose(grid, [0, 1, 3, 2, 4, 5]), [batchSize, squares, squares, size]);
+  const reach = Array.from({ length: patchSide / stride }, (_, i) => i);
+  const rows = reach.map((y) => slice(cells, 1, y, y + places));
+  const parts = rows.flatMap((row) => reach.map((x) => slice(row, 2, x, x + places)));
+  const patches = reshape(concat(parts, 3), [batchSize * places * places, patchNumbers]);
   const centered = sub(patches, reduceMean(patches, [1], true));
   return div(centered, sqrt(shift(reduceMean(square(centered), [1], true), contrastFloor)));
 }

@@ -53,22 +53,30 @@ function isWithin(path: string, folder: string): boolean {
   return way === '' || !(/^\.\.(?:[\\/]|$)/.test(way) || isAbsolute(way));
 }
 
-export async function writeConfusion(
-  folder: string,
+/** Files by their names. */
+export type Contents = Readonly<Record<string, string | Uint8Array>>;
+
+/** A CSV file and a picture. counts: [C, C] */
+export async function confusionFiles(
   counts: Int32Array,
   classNames: readonly string[],
   title: string,
-): Promise<void> {
+): Promise<Contents> {
   const header = ['true', ...classNames];
   const rows = classNames.map((name, row) => [
     name,
     ...counts.subarray(row * classNames.length, (row + 1) * classNames.length),
   ]);
   const csv = [header, ...rows].map((cells) => `${cells.map((cell) => quoted(`${cell}`)).join(',')}\n`);
-  await write(folder, resultFiles.confusion, csv.join(''));
-  await write(folder, resultFiles.confusionChart, await confusionChart(counts, classNames, title));
+  return {
+    [resultFiles.confusion]: csv.join(''),
+    [resultFiles.confusionChart]: await confusionChart(counts, classNames, title),
+  };
 }
 
-export function write(folder: string, name: string, content: string | Uint8Array): Promise<void> {
-  return replaceFile(join(folder, name), 'results', (temporary) => writeFile(temporary, content));
+/** The first names the origin of the others: it is there if one of them is. */
+export async function writeResultFiles(folder: string, contents: Contents): Promise<void> {
+  for (const [name, content] of Object.entries(contents)) {
+    await replaceFile(join(folder, name), 'results', (temporary) => writeFile(temporary, content));
+  }
 }
