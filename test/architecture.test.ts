@@ -47,10 +47,11 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   'hyparquet-writer': ['jobs/feature-files/parquet'],
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
+  'ml-matrix': ['jobs/baselines/patch-filters'],
   'onnx-proto': ['compiler/onnx'],
   'onnxruntime-node': ['runtime', 'jobs/check-exported'],
   pino: ['train/observers/jsonl'],
-  sharp: ['data/decode/sharp', 'data/pictures/picture-grid'],
+  sharp: ['data/decode/sharp', 'data/pictures/picture-grid', 'data/pictures/svg'],
   yargs: ['cli'],
   yauzl: ['weights/foreign/pth'],
 };

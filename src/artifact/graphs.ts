@@ -1,8 +1,8 @@
 import { gradients } from '../compiler/autodiff/gradients.js';
-import { formatType, type Graph, input, type Value } from '../compiler/graph/graph.js';
+import { formatType, type Graph, type GraphOutput, input, type Value } from '../compiler/graph/graph.js';
 import { add, sqrt } from '../compiler/graph/ops/elementwise.js';
 import { sumOfSquares } from '../compiler/graph/ops/fused.js';
-import { reshape, slice } from '../compiler/graph/ops/movement.js';
+import { concat, reshape, slice } from '../compiler/graph/ops/movement.js';
 import { reduceMean } from '../compiler/graph/ops/reduction.js';
 import { type Block, checkpointBlocks } from '../compiler/lowering/checkpoint-blocks.js';
 import { recomputeActivations } from '../compiler/lowering/recompute.js';
@@ -164,6 +164,16 @@ export function outputsOf({ outputs }: Graph): { name: string; shape: Shape }[] 
 
 export type Pool = 'cls' | 'mean' | 'none';
 
+export interface FeatureChoices {
+  /** The encoder's last norm; that of a mean that was fine-tuned has features of the mean alone. */
+  readonly norm?: EncoderNorm | undefined;
+  /**
+   * Blocks, counted from 1: the means of the patch tokens after each, through the final norm, one after the other in one
+   * more output `layers`, [B, D·layers].
+   */
+  readonly layers?: readonly number[] | undefined;
+}
+
 /**
  * The encoder of the training graphs on every patch, in their own order. Inputs: images uint8 [B, H, W, 3] and the
  * parameters; outputs: features by the names of the pools, [B, D], or [B, 1 + L, D] of `none`.
@@ -172,7 +182,7 @@ export function featuresGraph(
   config: ModelConfig,
   batchSize: number,
   pools: readonly Pool[],
-  norm: EncoderNorm = 'norm',
+  { norm = 'norm', layers = [] }: FeatureChoices = {},
 ): Graph {
   const { byName: p, values } = declareParameters(normedEncoder(config, norm));
   const batch = declareBatch(imageInputs(config, batchSize));
@@ -181,8 +191,13 @@ export function featuresGraph(
     const value = tunedFeatures(config, p, batch.byName, 'mean');
     return { name: 'features_model', inputs, outputs: pools.map((name) => ({ name, value })) };
   }
-  const hidden = maeLatent(config, p, batch.byName('images'));
-  const outputs = pools.map((pool) => ({ name: pool, value: pooled(hidden, pool) }));
+  const blocks: Value[] = [];
+  const hidden = maeLatent(config, p, batch.byName('images'), (_, y) => blocks.push(y));
+  const means = layers.map((layer) =>
+    pooled(layerNorm(blocks[layer - 1]!, p, 'norm', config.layerNormEps), 'mean'),
+  );
+  const outputs = pools.map((pool): GraphOutput => ({ name: pool, value: pooled(hidden, pool) }));
+  if (means.length > 0) outputs.push({ name: 'layers', value: concat(means, 1) });
   return { name: 'features_model', inputs, outputs };
 }
 

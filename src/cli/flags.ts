@@ -75,6 +75,22 @@ export function choice<V extends string>(
   };
 }
 
+/** Several values with commas between them, each once: each as the check of one says. */
+export function list<V>(
+  flag: string,
+  check: (value: unknown) => V | undefined,
+): (value: unknown) => readonly V[] | undefined {
+  return (value) => {
+    if (value === undefined || (Array.isArray(value) && value.every((each) => typeof each !== 'string')))
+      return value as readonly V[] | undefined; // the default
+    const words = text(flag)(value)!.split(',');
+    const values = words.map((word) => check(word.trim()) as V);
+    const twice = values.find((each, i) => values.indexOf(each) < i);
+    if (twice === undefined) return values;
+    throw new UserError(`--${flag}: expected each value once, got ${twice} twice`);
+  };
+}
+
 type CamelCase<S extends string> = S extends `${infer Head}-${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : S;

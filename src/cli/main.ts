@@ -38,6 +38,11 @@ const commands: readonly [usage: string, description: string, load: () => Promis
     () => import('./export-classifier.js'),
   ],
   [
+    'evaluate',
+    'Judge frozen features by kNN and logistic regression, beside baselines',
+    () => import('./evaluate.js'),
+  ],
+  [
     'export-encoder',
     'Write the encoder of a checkpoint as ONNX or safetensors',
     () => import('./export-encoder.js'),

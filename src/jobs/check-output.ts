@@ -133,7 +133,7 @@ function statOf(path: string): BigIntStats | undefined {
 }
 
 /** A path without links, as far as it is there. */
-function real(path: string): string {
+export function real(path: string): string {
   const whole = resolve(path);
   try {
     return realpathSync(whole);

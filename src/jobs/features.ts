@@ -3,6 +3,7 @@ import { type ValidationBatch, ValidationLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
 import { type ModelConfig, patchCount } from '../model/config.js';
 import { imageInputs } from '../model/mask.js';
+import type { BatchInput } from '../model/task.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { UserError } from '../util/errors.js';
 import { type Shape, sizeOf } from '../util/shape.js';
@@ -25,10 +26,14 @@ export interface FeatureOptions<P extends Pool = Pool> {
   readonly pools: readonly P[];
   /** The block, counted from 1, whose output the final norm gets; the last where not given. */
   readonly layer?: number | undefined;
+  /** Blocks up to `layer`, whose means of the patch tokens are one more table, `layers`: [N, D·layers]. */
+  readonly layers?: readonly number[] | undefined;
   readonly batchSize: number;
   readonly numWorkers: number;
   readonly exifRotation?: boolean | undefined;
 }
+
+export type Features<P extends Pool> = Readonly<Record<P, FeatureTable>> & { readonly layers?: FeatureTable };
 
 /** Is told how many images are done, of how many. */
 export type FeatureProgress = (done: number, total: number) => void;
@@ -46,13 +51,52 @@ export async function extractFeatures<P extends Pool>(
   options: FeatureOptions<P>,
   progress: FeatureProgress,
   note: (line: string) => void,
-): Promise<Readonly<Record<P, FeatureTable>>> {
-  const { pools, layer = encoder.config.depth, numWorkers, exifRotation } = options;
-  const batchSize = Math.min(options.batchSize, source.length);
+): Promise<Features<P>> {
+  const { pools, layers = [], layer = encoder.config.depth } = options;
   const part = upToLayer(encoder, layer);
-  const rows = new Rows(source, part.config, pools);
-  const inputs = imageInputs(part.config, batchSize);
-  const evaluator = openEncoder(runtime, part, pools, batchSize);
+  const batchSize = Math.min(options.batchSize, source.length);
+  const evaluator = openEncoder(runtime, part, pools, batchSize, layers);
+  const shapes = {
+    ...byPool(pools, (pool) => featureShape(part.config, pool)),
+    ...(layers.length > 0 && { layers: [layers.length * part.config.embedDim] }),
+  };
+  try {
+    return (await collectRows<string>(
+      source,
+      {
+        inputs: imageInputs(part.config, batchSize),
+        shapes,
+        compute: async (batch) => {
+          await evaluator.run(batch.inputs);
+          return evaluator.outputs;
+        },
+      },
+      options,
+      progress,
+      note,
+    )) as Features<P>;
+  } finally {
+    evaluator.release();
+  }
+}
+
+/** What is made of each image: rows of the shapes, by name. */
+export interface RowMaker<P extends string> {
+  readonly inputs: readonly BatchInput[];
+  readonly shapes: Readonly<Record<P, Shape>>;
+  /** The rows of a batch, one after the other; read before the next batch. */
+  compute(batch: ValidationBatch): Promise<Readonly<Record<P, Float32Array>>>;
+}
+
+/** Rows of each image of a source, in its order, as `extractFeatures` does. */
+export async function collectRows<P extends string>(
+  source: ImageSource,
+  { inputs, shapes, compute }: RowMaker<P>,
+  { numWorkers, exifRotation }: Pick<FeatureOptions, 'numWorkers' | 'exifRotation'>,
+  progress: FeatureProgress,
+  note: (line: string) => void,
+): Promise<Readonly<Record<P, FeatureTable>>> {
+  const rows = new Rows(source, shapes);
   const loader = new ValidationLoader({ source, inputs, seed: 0, numWorkers, exifRotation });
   const noted = new Set<string>(); // of each kind of picture one note is enough
   try {
@@ -61,8 +105,7 @@ export async function extractFeatures<P extends Pool>(
         if (!noted.has(kind)) note(`${path}: ${text}`);
         noted.add(kind);
       }
-      await evaluator.run(batch.inputs);
-      rows.add(batch, evaluator.outputs as Record<P, Float32Array>);
+      rows.add(batch, await compute(batch));
       batch.release();
       progress(batch.imageIndices.at(-1)! + 1, source.length);
     }
@@ -70,13 +113,12 @@ export async function extractFeatures<P extends Pool>(
     progress(source.length, source.length);
   } finally {
     await loader.close();
-    evaluator.release();
   }
   return rows.tables();
 }
 
 /** Collects rows in memory for all images, which is taken at once: to grow it would be to have it twice. */
-class Rows<P extends Pool> {
+class Rows<P extends string> {
   readonly #source: ImageSource;
   readonly #pools: readonly P[];
   readonly #shapes: Readonly<Record<P, Shape>>;
@@ -84,11 +126,11 @@ class Rows<P extends Pool> {
   readonly #names: string[] = [];
   readonly #labels: Int32Array;
 
-  constructor(source: ImageSource, config: ModelConfig, pools: readonly P[]) {
+  constructor(source: ImageSource, shapes: Readonly<Record<P, Shape>>) {
     this.#source = source;
-    this.#pools = pools;
-    this.#shapes = byPool(pools, (pool) => featureShape(config, pool));
-    this.#values = byPool(pools, (pool) => allocate(source.length, this.#shapes[pool]));
+    this.#pools = Object.keys(shapes) as P[];
+    this.#shapes = shapes;
+    this.#values = byPool(this.#pools, (pool) => allocate(source.length, shapes[pool]));
     this.#labels = new Int32Array(source.length);
   }
 
@@ -119,7 +161,7 @@ class Rows<P extends Pool> {
   }
 }
 
-function byPool<P extends Pool, T>(pools: readonly P[], of: (pool: P) => T): Record<P, T> {
+function byPool<P extends string, T>(pools: readonly P[], of: (pool: P) => T): Record<P, T> {
   return Object.fromEntries(pools.map((pool) => [pool, of(pool)])) as Record<P, T>;
 }
 

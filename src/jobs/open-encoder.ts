@@ -28,15 +28,16 @@ export function checkPools({ norm, path }: Pick<Weights, 'norm' | 'path'>, pools
 
 /**
  * The evaluation graph's encoder on all patches, ready to run: `images` uint8 [B, H, W, 3] in, outputs by the names of the
- * pools. In float32, by the custom operators where the runtime has them.
+ * pools, and `layers` (`featuresGraph`). In float32, by the custom operators where the runtime has them.
  */
 export function openEncoder(
   runtime: Runtime,
   { config, parameters, norm = 'norm' }: Encoder,
   pools: readonly Pool[],
   batchSize: number,
+  layers: readonly number[] = [],
 ): Evaluator {
-  const graph = lowerGraph(featuresGraph(config, batchSize, pools, norm), {
+  const graph = lowerGraph(featuresGraph(config, batchSize, pools, { norm, layers }), {
     kernelPrecision: runtime.kernelsPath === undefined ? undefined : 'fp32',
     lacks: runtime.device.lacks,
   });

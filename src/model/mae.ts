@@ -177,10 +177,10 @@ function maeEvaluation(
 }
 
 /** The encoder of the training graph on every patch, in their own order: uint8 [B, H, W, 3] → [B, 1 + L, D]. */
-export function maeLatent(config: ModelConfig, p: Parameters, images: Value): Value {
+export function maeLatent(config: ModelConfig, p: Parameters, images: Value, onBlock?: OnBlock): Value {
   const [count, patches] = [images.shape[0]!, patchCount(config)];
   const ids = BigInt64Array.from({ length: count * patches }, (_, i) => BigInt(i % patches));
   const inOrder = constant('int64', [count, patches], ids);
   const batch: Batch = (name) => (name === 'images' ? images : inOrder);
-  return forwardEncoder(config, p, shufflePatches(batch, config), inOrder, patches);
+  return forwardEncoder(config, p, shufflePatches(batch, config), inOrder, patches, onBlock);
 }

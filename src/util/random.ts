@@ -17,6 +17,7 @@ export const purposes = {
   mix: 7,
   'drop-path': 8,
   shots: 9,
+  'k-means': 10,
   folds: 11,
 } as const;
 export type Purpose = keyof typeof purposes;
