@@ -9,6 +9,7 @@ const commands = [
   'linprobe',
   'reconstruct',
   'embed',
+  'evaluate',
   'export-encoder',
   'export',
   'build-artifacts',
@@ -122,6 +123,19 @@ test.each<[string, string[]]>([
       'rescan',
       'batch-size',
     ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
+  ],
+  [
+    'evaluate',
+    ['checkpoint', 'train-path', 'val-path', 'method', 'shots', 'labels', 'layer', 'seed', 'output'].concat([
+      'input-size',
+      'rescan',
+      'batch-size',
+      'num-workers',
+      'threads',
+      'device',
+      'exif-rotation',
+      'json',
+    ]),
   ],
   [
     'finetune',
