@@ -14,7 +14,7 @@ import {
   rescanFlag,
   threadsFlag,
 } from './common-flags.js';
-import { rowName, tableLines, verdictLines } from './evaluation-table.js';
+import { rowLine, tableLines, verdictLines } from './evaluation-table.js';
 import { type Arguments, choice, integer, list, text } from './flags.js';
 import { ImageProgress } from './image-progress.js';
 import { inputSizeFlag } from './model-flags.js';
@@ -106,7 +106,7 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
         }
       },
       note: (line) => progress.note(line),
-      row: (row, seconds) => progress.note(`${rowName(row)}: judged in ${seconds.toFixed(1)} s`),
+      row: (row, seconds) => progress.note(`${rowLine(row)} (${seconds.toFixed(1)} s)`),
     },
   ).finally(() => progress.end());
   if (argv.json) print(JSON.stringify({ rows }));

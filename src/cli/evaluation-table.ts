@@ -11,7 +11,14 @@ interface Column {
   readonly isAccuracy: boolean;
 }
 
-export function rowName({ features, pool }: EvaluationRow): string {
+/** A row alone. */
+export function rowLine(row: EvaluationRow): string {
+  return `${rowName(row)}: ${columnsOf([row])
+    .map(({ title, shown }) => `${title} ${shown(row)}`)
+    .join(', ')}`;
+}
+
+function rowName({ features, pool }: EvaluationRow): string {
   const parts = features.split(', ');
   return pool === null ? features : [`${parts[0]} ${pool}`, ...parts.slice(1)].join(', ');
 }

@@ -159,6 +159,11 @@ describe('checkpoints that cannot be read', () => {
     ['reconstruct', picture, '--checkpoint', checkpoint, '-o', join(folder, 'never.png')],
     ['export-encoder', '--checkpoint', checkpoint, '-o', join(folder, 'never.onnx')],
     ['embed', '--checkpoint', checkpoint, '--data-path', images, '-o', join(folder, 'never.npy')],
+    [
+      'evaluate',
+      ...flags({ checkpoint, 'train-path': images, 'val-path': images, method: 'knn', threads: 1 }),
+      ...flags({ 'num-workers': 0, output: join(folder, 'never-evaluation') }),
+    ],
     ...['finetune', 'linprobe'].map((command) => [
       command,
       ...flags({ checkpoint, 'data-path': images, 'output-dir': join(folder, `never-${command}`) }),

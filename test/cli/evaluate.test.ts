@@ -145,8 +145,9 @@ test('a file of labels gives what class folders give', async () => {
   expect((await maeOk(evaluate(change))).stdout).toBe(folders.stdout);
 });
 
-test('without --json prints a table in per cent, and whether the encoder is worth it', async () => {
-  const { stdout } = await maeOk(evaluate({ 'val-path': train }));
+test('without --json prints a table in per cent, and whether the encoder is worth it; the same folder twice is said', async () => {
+  const { stdout, stderr } = await maeOk(evaluate({ 'val-path': train }));
+  expect(stderr).toMatch(/--val-path is --train-path: the same pictures/);
   const lines = stdout.trimEnd().split('\n');
   expect(lines[0]).toMatch(/^features +kNN 20 +RankMe$/);
   const table = lines.slice(0, 9);
@@ -156,11 +157,6 @@ test('without --json prints a table in per cent, and whether the encoder is wort
   expect(lines[11]).toMatch(
     /^the encoder (beats every baseline in every column|does not beat .+ in kNN 20)$/,
   );
-});
-
-test('the same folder twice is said', async () => {
-  const { stderr } = await maeOk(evaluate({ 'val-path': train, json: true }));
-  expect(stderr).toMatch(/--val-path is --train-path: the same pictures/);
 });
 
 describe('what cannot be is one line', () => {

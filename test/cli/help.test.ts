@@ -11,6 +11,7 @@ const commands = [
   'embed',
   'predict',
   'export-classifier',
+  'evaluate',
   'export-encoder',
   'export',
   'models',
@@ -147,6 +148,19 @@ test.each<[string, string[]]>([
       'rescan',
       'batch-size',
     ].concat(['num-workers', 'threads', 'device', 'exif-rotation', 'json']),
+  ],
+  [
+    'evaluate',
+    ['checkpoint', 'train-path', 'val-path', 'method', 'shots', 'labels', 'layer', 'seed', 'output'].concat([
+      'input-size',
+      'rescan',
+      'batch-size',
+      'num-workers',
+      'threads',
+      'device',
+      'exif-rotation',
+      'json',
+    ]),
   ],
   [
     'finetune',
