@@ -1,24 +1,19 @@
 import type { Options } from 'yargs';
 import type { Pool } from '../artifact/graphs.js';
-import { exifRotationDefault } from '../data/decode/orientation.js';
-import { embed, embedDefaults } from '../jobs/embed.js';
+import { embed } from '../jobs/embed.js';
 import {
   checkpointFlag,
-  deviceFlag,
   encoderHeadsFlag,
-  exifRotationFlag,
   jsonFlag,
   labelsFlag,
   noteThreads,
-  numWorkersFlag,
   outputFlag,
   poolFlag,
   rescanFlag,
-  threadsFlag,
 } from './common-flags.js';
-import { type Arguments, integer, text } from './flags.js';
+import { type Arguments, text } from './flags.js';
 import { ImageProgress } from './image-progress.js';
-import { inputSizeFlag } from './model-flags.js';
+import { inferenceFlags, layerFlag } from './inference-flags.js';
 import { note, print } from './print.js';
 
 export const options = {
@@ -35,24 +30,10 @@ export const options = {
     'File to write: .npy (names beside it, in .names.txt), .safetensors, .parquet or .csv, as it ends',
   ),
   pool: { ...poolFlag, describe: `${poolFlag.describe} (.npy and .safetensors)` },
-  layer: {
-    coerce: integer('layer', { min: 1 }),
-    requiresArg: true,
-    describe: 'Block whose output is taken, from 1, after the final norm (default: the last)',
-  },
-  'input-size': inputSizeFlag,
+  layer: layerFlag,
   labels: labelsFlag,
   rescan: rescanFlag,
-  'batch-size': {
-    default: embedDefaults.batchSize,
-    coerce: integer('batch-size', { min: 1, max: 65536 }),
-    requiresArg: true,
-    describe: 'Images at a time',
-  },
-  'num-workers': numWorkersFlag,
-  threads: threadsFlag,
-  device: deviceFlag,
-  'exif-rotation': exifRotationFlag(`${exifRotationDefault}`),
+  ...inferenceFlags,
   json: jsonFlag('Print one JSON object'),
 } as const satisfies Record<string, Options>;
 

@@ -1,23 +1,18 @@
 import type { Options } from 'yargs';
-import { exifRotationDefault } from '../data/decode/orientation.js';
 import { evaluate, evaluateDefaults } from '../jobs/evaluate.js';
 import { methods } from '../jobs/evaluation/judge.js';
 import {
   checkpointFlag,
-  deviceFlag,
   encoderHeadsFlag,
-  exifRotationFlag,
   jsonFlag,
   labelsFlag,
   noteThreads,
-  numWorkersFlag,
   rescanFlag,
-  threadsFlag,
 } from './common-flags.js';
 import { rowLine, tableLines, verdictLines } from './evaluation-table.js';
 import { type Arguments, choice, integer, list, text } from './flags.js';
 import { ImageProgress } from './image-progress.js';
-import { inputSizeFlag } from './model-flags.js';
+import { inferenceFlags, layerFlag } from './inference-flags.js';
 import { note, print } from './print.js';
 
 export const options = {
@@ -52,11 +47,7 @@ export const options = {
     describe: 'Labels a class of logistic regression with few; those that a class has not got are left out',
   },
   labels: labelsFlag,
-  layer: {
-    coerce: integer('layer', { min: 1 }),
-    requiresArg: true,
-    describe: 'Block whose output is taken, from 1, after the final norm (default: the last)',
-  },
+  layer: layerFlag,
   seed: {
     default: evaluateDefaults.seed,
     coerce: integer('seed', { min: 0 }),
@@ -70,18 +61,8 @@ export const options = {
     coerce: text('output'),
     describe: 'Folder for results.json, the confusion matrix (.csv, .png) and the nearest neighbours (.png)',
   },
-  'input-size': inputSizeFlag,
   rescan: rescanFlag,
-  'batch-size': {
-    default: evaluateDefaults.batchSize,
-    coerce: integer('batch-size', { min: 1, max: 65536 }),
-    requiresArg: true,
-    describe: 'Images at a time',
-  },
-  'num-workers': numWorkersFlag,
-  threads: threadsFlag,
-  device: deviceFlag,
-  'exif-rotation': exifRotationFlag(`${exifRotationDefault}`),
+  ...inferenceFlags,
   json: jsonFlag('Print one JSON object'),
 } as const satisfies Record<string, Options>;
 

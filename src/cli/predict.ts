@@ -1,22 +1,13 @@
 import type { Argv, Options } from 'yargs';
-import { exifRotationDefault } from '../data/decode/orientation.js';
 import { readableFormats } from '../data/decode/sniff.js';
 import { type Guess, type Prediction, predict, predictDefaults } from '../jobs/predict.js';
 import { csvField } from '../util/csv.js';
 import { UserError } from '../util/errors.js';
-import {
-  checkpointFlag,
-  deviceFlag,
-  exifRotationFlag,
-  jsonFlag,
-  noteThreads,
-  numWorkersFlag,
-  threadsFlag,
-} from './common-flags.js';
+import { checkpointFlag, jsonFlag, noteThreads } from './common-flags.js';
 import { type Arguments, integer } from './flags.js';
 import { ImageProgress } from './image-progress.js';
 import { type ImageArguments, imagesOf } from './images.js';
-import { inputSizeFlag } from './model-flags.js';
+import { inferenceFlags } from './inference-flags.js';
 import { note, print } from './print.js';
 
 export const options = {
@@ -27,17 +18,7 @@ export const options = {
     requiresArg: true,
     describe: 'Classes told of each image, the likeliest first',
   },
-  'input-size': inputSizeFlag,
-  'batch-size': {
-    default: predictDefaults.batchSize,
-    coerce: integer('batch-size', { min: 1, max: 65536 }),
-    requiresArg: true,
-    describe: 'Images at a time',
-  },
-  'num-workers': numWorkersFlag,
-  threads: threadsFlag,
-  device: deviceFlag,
-  'exif-rotation': exifRotationFlag(`${exifRotationDefault}`),
+  ...inferenceFlags,
   json: jsonFlag('Print one JSON object an image; scores are probabilities, shares of 1'),
   csv: {
     type: 'boolean',

@@ -4,7 +4,6 @@ import { encoderMetadata } from '../artifact/export-encoder.js';
 import type { Pool } from '../artifact/graphs.js';
 import { readLabels, withLabels } from '../data/sources/labels.js';
 import type { ImageSource } from '../data/sources/source.js';
-import type { ModelConfig } from '../model/config.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { chooseCompute } from '../train/engine/compute.js';
@@ -22,10 +21,11 @@ import { npy } from './feature-files/npy.js';
 import { parquet } from './feature-files/parquet.js';
 import { safetensors } from './feature-files/safetensors.js';
 import { extractFeatures, type FeatureProgress } from './features.js';
+import { type InferenceOptions, inferenceDefaults } from './inference-options.js';
 import { checkPools, upToLayer } from './open-encoder.js';
 import { openImageFolder } from './open-images.js';
 
-export interface EmbedOptions extends Pick<Heads, 'numHeads'> {
+export interface EmbedOptions extends InferenceOptions, Pick<Heads, 'numHeads'> {
   readonly checkpoint: string;
   /** The folder of the images. */
   readonly dataPath: string;
@@ -34,25 +34,15 @@ export interface EmbedOptions extends Pick<Heads, 'numHeads'> {
   readonly pool: Pool;
   /** The block whose output is taken, counted from 1; the last where not given. */
   readonly layer?: number | undefined;
-  /** The model's own where not given. */
-  readonly inputSize?: ModelConfig['inputSize'] | undefined;
   /** A CSV file of classes; the sub-folders are the classes where not given. */
   readonly labels?: string | undefined;
   readonly rescan: boolean;
-  readonly batchSize: number;
-  readonly numWorkers: number;
-  readonly threads: number;
-  readonly device: string;
-  readonly exifRotation?: boolean | undefined;
 }
 
 export const embedDefaults = {
   pool: defaultPool,
   rescan: pretrainDefaults.rescan,
-  batchSize: 64,
-  numWorkers: pretrainDefaults.numWorkers,
-  threads: pretrainDefaults.threads,
-  device: pretrainDefaults.device,
+  ...inferenceDefaults,
 } as const satisfies Partial<EmbedOptions>;
 
 const formats: Readonly<Record<string, FeatureFormat>> = {

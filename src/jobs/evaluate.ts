@@ -1,4 +1,3 @@
-import type { ModelConfig } from '../model/config.js';
 import { presetNameOf } from '../model/presets.js';
 import { confusionMatrix } from '../probes/confusion.js';
 import { shotDefaults } from '../probes/shots.js';
@@ -9,7 +8,6 @@ import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import { loadEncoder, type Weights } from '../weights/foreign/weights.js';
 import { filesOfCheckpoint } from './check-output.js';
-import { embedDefaults } from './embed.js';
 import {
   type ClassFolderOptions,
   type ClassFolders,
@@ -30,29 +28,23 @@ import {
   resultsFormat,
   writeResultFiles,
 } from './evaluation/result-files.js';
+import { type InferenceOptions, inferenceDefaults } from './inference-options.js';
 import { upToLayer } from './open-encoder.js';
 
-export interface EvaluateOptions extends ClassFolderOptions, Pick<Heads, 'numHeads'> {
+export interface EvaluateOptions extends InferenceOptions, ClassFolderOptions, Pick<Heads, 'numHeads'> {
   readonly checkpoint: string;
   readonly methods: readonly Method[];
   /** Labels a class. */
   readonly shots: readonly number[];
   /** The block whose output is taken, counted from 1; the last where not given. */
   readonly layer?: number | undefined;
-  /** The model's own where not given. */
-  readonly inputSize?: ModelConfig['inputSize'] | undefined;
   readonly seed: number;
   /** A folder for the results; none is written where not given. */
   readonly output?: string | undefined;
-  readonly batchSize: number;
-  readonly numWorkers: number;
-  readonly threads: number;
-  readonly device: string;
-  readonly exifRotation?: boolean | undefined;
 }
 
 export const evaluateDefaults = {
-  ...embedDefaults,
+  ...inferenceDefaults,
   methods,
   shots: shotDefaults.shots,
   seed: 0,

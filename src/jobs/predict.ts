@@ -4,42 +4,31 @@ import { readableFormats } from '../data/decode/sniff.js';
 import { ValidationLoader } from '../data/loader.js';
 import { FileList } from '../data/sources/file-list.js';
 import type { ImageSource } from '../data/sources/source.js';
-import type { ModelConfig } from '../model/config.js';
 import { imageInputs } from '../model/mask.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { chooseCompute } from '../train/engine/compute.js';
 import type { Evaluator } from '../train/engine/evaluator.js';
-import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { checkRegularFile } from '../util/regular-file.js';
 import { type Classifier, loadClassifier } from '../weights/foreign/classifier.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
 import type { FeatureProgress } from './features.js';
+import { type InferenceOptions, inferenceDefaults } from './inference-options.js';
 import { openClassifier } from './open-classifier.js';
 import { openImageFolder } from './open-images.js';
 
-export interface PredictOptions {
+export interface PredictOptions extends InferenceOptions {
   /** Files and folders of images; what lies below a folder is taken in the order of its paths. */
   readonly images: readonly string[];
   readonly checkpoint: string;
   /** How many classes are told of each image, at most. */
   readonly top: number;
-  /** The model's own where not given. */
-  readonly inputSize?: ModelConfig['inputSize'] | undefined;
-  readonly batchSize: number;
-  readonly numWorkers: number;
-  readonly threads: number;
-  readonly device: string;
-  readonly exifRotation?: boolean | undefined;
 }
 
 export const predictDefaults = {
   top: 5,
-  batchSize: 64,
-  numWorkers: pretrainDefaults.numWorkers,
-  threads: pretrainDefaults.threads,
-  device: pretrainDefaults.device,
+  ...inferenceDefaults,
 } as const satisfies Partial<PredictOptions>;
 
 export interface Guess {

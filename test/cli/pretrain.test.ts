@@ -130,6 +130,7 @@ describe('a run', () => {
       'num-workers': 0,
       threads: 1,
       resume: 'auto',
+      'probe-every': 10,
       'save-every': 1,
       keep: 3,
       'max-bad-steps': 10,
