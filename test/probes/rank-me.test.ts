@@ -25,3 +25,10 @@ test('one direction: 1; nothing but zeros: 0', () => {
   expect(rankMe({ values, size: 4 })).toBeCloseTo(1, 3);
   expect(rankMe({ values: new Float32Array(60), size: 4 })).toBe(0);
 });
+
+test('of many rows, those from all over, not the first', () => {
+  // a class after the other, each in a direction of its own
+  const values = new Float32Array(40_000 * 4);
+  for (let row = 0; row < 40_000; row++) values[row * 4 + Math.floor(row / 10_000)] = 1;
+  expect(rankMe({ values, size: 4 })).toBeCloseTo(4, 2);
+});
