@@ -9,7 +9,7 @@ export const gridOfC: readonly number[] = Array.from({ length: 13 }, (_, i) => 1
 
 const foldCount = 5;
 /** Coarser than that of a fit that is kept: which C is best shows long before. */
-const tolerance = 1e-3;
+const tolerance = 1e-5;
 
 /** Rows below which a fifth says too little, so that each fifth is held out in turn. */
 const smallSet = 1000;

@@ -2,7 +2,10 @@
 export type Objective = (x: Float64Array, gradient: Float64Array) => Promise<number>;
 
 export interface LbfgsOptions {
-  /** The search ends where no element of the gradient is larger than this share of the value. */
+  /**
+   * The search ends where half the square of the gradient, what a unit Hessian leaves to gain, is this share of the value,
+   * or of its square where that is less: near 0 a loss of logistic regression is about as flat as it is small.
+   */
   readonly tolerance: number;
   readonly maxIterations: number;
   /** What a value may be wrong by, as a share of 1 + value: a rise below it is none. */
@@ -47,7 +50,9 @@ export async function lbfgs(
   let point = await evaluate(start.slice());
   const pairs: Pair[] = [];
   let iterations = 0;
-  while (iterations < maxIterations && largestOf(point.gradient) > tolerance * point.value) {
+  const isFound = ({ gradient, value }: Point): boolean =>
+    !(dot(gradient, gradient) / 2 > tolerance * value * Math.min(1, value));
+  while (iterations < maxIterations && !isFound(point)) {
     const direction = twoLoops(pairs, point.gradient);
     const first = pairs.length === 0 ? Math.min(1, 1 / Math.sqrt(dot(direction, direction))) : 1;
     const next = await lineSearch(evaluate, point, direction, first, noise);
@@ -150,11 +155,4 @@ function addScaled(a: Float64Array, b: Float64Array, factor: number): void {
 
 function difference(a: Float64Array, b: Float64Array): Float64Array {
   return a.map((value, i) => value - b[i]!);
-}
-
-/** NaN is no more than the tolerance: a search does not begin where there is none. */
-function largestOf(values: Float64Array): number {
-  let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
-  return largest;
 }

@@ -77,7 +77,7 @@ describe('shots', () => {
     const found = await fewShots(runtime, train, val, options);
     expect([...found.keys()]).toEqual([2, 15]);
     expect(found.get(2)!.mean).toBeGreaterThan(1 / 7);
-    expect(found.get(15)!.mean).toBeGreaterThan(found.get(2)!.mean + 0.1);
+    expect(found.get(15)!.mean).toBeGreaterThan(found.get(2)!.mean + 0.05);
     expect(found.get(2)!.sd).toBeGreaterThan(0);
     const again = await fewShots(runtime, train, val, { ...options, shots: [2] });
     expect(again.get(2)).toEqual(found.get(2));
