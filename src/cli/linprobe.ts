@@ -15,7 +15,7 @@ const ownFlags = {
   ...recipeFlags(defaults),
   epochs: epochsFlag(String(defaults.epochs)),
   blr: {
-    default: defaults.blr,
+    defaultDescription: `${defaults.blr} above 16384 images a step, lr 6.4 up to that`,
     coerce: number('blr', { min: 0 }),
     requiresArg: true,
     describe: 'Learning rate of LARS for 256 images: lr = blr × effective batch size / 256',

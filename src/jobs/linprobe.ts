@@ -1,5 +1,6 @@
 import { linprobeTask } from '../model/classifier.js';
 import { larsDefaults } from '../model/optim/lars.js';
+import { scaleLearningRate } from '../model/optim/schedule.js';
 import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
 import { type LinprobeOptions, linprobeDefaults, warmupShare } from '../train/options.js';
@@ -23,8 +24,13 @@ export async function prepareLinprobe(
   checkRunFolder(given.outputDir);
   const epochs = given.epochs ?? linprobeDefaults.epochs;
   const warmupEpochs = warmupShare(epochs, linprobeDefaults);
-  const options = await resolveExifRotation<LinprobeOptions>({ ...linprobeDefaults, warmupEpochs, ...given });
-  checkBatchNorm(options);
+  const options = await resolveExifRotation<LinprobeOptions>({
+    ...linprobeDefaults,
+    ...defaultRate(given),
+    warmupEpochs,
+    ...given,
+  });
+  if (!options.autoBatch) checkBatchNorm(options);
   const { config, parameters } = await openStartingPoint('linprobe', options, note);
   const images = await openClassImages(options, note);
   // the published crop: one draw, whose sides are cut off at the picture's
@@ -36,6 +42,18 @@ export async function prepareLinprobe(
   checkBatchNorm(prepared.options); // as --auto-batch divided it
   return { prepared, images, augmentation, parameters };
 }
+
+/**
+ * The published rate, 6.4, and more above the published batch. Below it stays: LARS moves a weight by a share of its length,
+ * however large its gradient is, so that a step of few images at a smaller rate is only a smaller step.
+ */
+function defaultRate({ blr, batchSize, accumIter }: GivenLinprobeOptions): { lr?: number } {
+  if (blr !== undefined) return {};
+  const batch = (batchSize ?? linprobeDefaults.batchSize) * (accumIter ?? linprobeDefaults.accumIter);
+  return { lr: scaleLearningRate(linprobeDefaults.blr, Math.max(batch, publishedBatch)) };
+}
+
+const publishedBatch = 16_384;
 
 /** One image has no variance. */
 function checkBatchNorm({ batchSize }: LinprobeOptions): void {

@@ -1,9 +1,9 @@
 import { gradients } from '../compiler/autodiff/gradients.js';
 import { scalarLike } from '../compiler/graph/constant.js';
 import { type Graph, input } from '../compiler/graph/graph.js';
-import { mul, sub } from '../compiler/graph/ops/elementwise.js';
 import { gemm } from '../compiler/graph/ops/linalg.js';
-import { reduceLogSumExp, reduceMean, reduceSum } from '../compiler/graph/ops/reduction.js';
+import { reduceMean } from '../compiler/graph/ops/reduction.js';
+import { crossEntropies } from '../model/cross-entropy.js';
 import type { Runtime } from '../runtime/runtime.js';
 import { BoundGraph } from './bound-graph.js';
 import type { Cholesky } from './cholesky.js';
@@ -176,8 +176,7 @@ function lossGraph(count: number, size: number, classes: number): Graph {
   const weights = input('weights', 'float32', [classes, size]);
   const bias = input('bias', 'float32', [classes]);
   const logits = gemm(features, weights, { transB: true, c: bias }); // [N, C]
-  // log Σ exp(z − z_class): small losses are no difference of large numbers
-  const losses = reduceLogSumExp(sub(logits, reduceSum(mul(logits, targets), [-1], true)), [-1]); // [N]
+  const losses = crossEntropies(logits, targets); // [N]
   const loss = reduceMean(losses, [0]);
   const found = gradients(loss, scalarLike(loss, 1), [weights, bias]);
   return {

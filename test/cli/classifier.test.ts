@@ -218,6 +218,16 @@ describe('one line for', () => {
   });
 });
 
+test('mae linprobe learns at the published rate in steps of few images, too', async () => {
+  const scheduleOf = async (values: FlagValues) => {
+    const { stdout } = await maeOk([...args('linprobe', newRun(), values), '--dry-run']);
+    return /schedule +lr (\S+),/.exec(stdout)?.[1];
+  };
+  expect(await scheduleOf({})).toBe('6.4');
+  expect(await scheduleOf({ blr: 3.2 })).toBe('0.1');
+  expect(await scheduleOf({ 'batch-size': 1, 'accum-iter': 8, 'auto-batch': true })).toBe('6.4');
+});
+
 test('a moving average is what is validated, and learns nothing else', async () => {
   const [plain, averaged] = [newRun(), newRun()];
   await maeOk(args('finetune', plain, { ...everything, epochs: 2 }));

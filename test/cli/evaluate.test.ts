@@ -4,15 +4,17 @@ import { join, relative } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { maeOk, maeOneLine } from '../support/cli.js';
+import { maeError, maeOk, maeOneLine } from '../support/cli.js';
 import {
   type FlagValues,
   filesOf,
   flags,
   pretrainArgs,
+  readTensorFile,
   tinyModel,
   writeImages,
   writeModel,
+  writeTensorFile,
 } from '../support/cli-files.js';
 import { trainingFiles } from '../support/training-files.js';
 
@@ -165,6 +167,13 @@ describe('what cannot be is one line', () => {
     change(at(name));
     return at(name);
   };
+  const changedWeights = (name: string, change: (tensors: Map<string, { data: Float32Array }>) => void) => {
+    const { metadata, tensors } = readTensorFile(join(run, 'checkpoints', 'step-3', 'model.safetensors'));
+    const changed = new Map(tensors);
+    change(changed);
+    writeTensorFile(at(name), { metadata, tensors: changed });
+    return at(name);
+  };
   const cases: [string, () => FlagValues, RegExp][] = [
     [
       'one class',
@@ -213,9 +222,27 @@ describe('what cannot be is one line', () => {
     ['results among the images', () => ({ output: join(train, 'results') }), /^output: .*in the images of/],
     ['results in a run', () => ({ output: run }), /^output: expected a folder of its own .* run directory/],
     ['a missing folder', () => ({ 'val-path': at('nowhere') }), /got nothing at .*nowhere/],
+    [
+      'a checkpoint without an encoder',
+      () => ({
+        checkpoint: changedWeights('decoder.safetensors', (tensors) => {
+          for (const name of tensors.keys()) if (!name.startsWith('decoder')) tensors.delete(name);
+        }),
+      }),
+      /^checkpoint: expected an encoder in .*decoder\.safetensors, got none of its tensors/,
+    ],
   ];
   test.each(cases)('%s', async (_, change, message) => {
     expect(await maeOneLine(evaluate(change()))).toMatch(message);
+  });
+
+  test('an encoder whose features are all the same', async () => {
+    const checkpoint = changedWeights('collapsed.safetensors', (tensors) => {
+      tensors.get('norm.weight')!.data.fill(0);
+    });
+    expect(await maeError(evaluate({ checkpoint }))).toMatch(
+      /^pretrained, mean: features: expected features that differ between pictures, got the same for all/,
+    );
   });
 
   test('a file of something else is not replaced', async () => {

@@ -10,7 +10,7 @@ const product = (a: ArrayLike<number>, x: Float64Array): Float64Array =>
   x.map((_, i) => x.reduce((sum, value, j) => sum + a[i > j ? i * n + j : j * n + i]! * value, 0));
 
 function random(rows: number, columns: number): Float32Array {
-  const stream = new RandomStream(3, 'cholesky');
+  const stream = new RandomStream(3, 'sample');
   return Float32Array.from({ length: rows * columns }, () => stream.normal());
 }
 
