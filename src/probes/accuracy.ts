@@ -23,3 +23,17 @@ export function isAmongFirst(scores: Float32Array | Float64Array, label: number,
   for (let c = 0; c < scores.length; c++) if (scores[c]! < own) below++;
   return below >= scores.length - k && !Number.isNaN(own);
 }
+
+/** Σ over rows of log Σ exp(scores) − the score of the class: [N, C]. */
+export function crossEntropy(logits: Float32Array, labels: Int32Array): number {
+  const classes = logits.length / labels.length;
+  let total = 0;
+  for (let row = 0; row < labels.length; row++) {
+    const scores = logits.subarray(row * classes, (row + 1) * classes);
+    const largest = scores.reduce((a, b) => Math.max(a, b));
+    let sum = 0;
+    for (const score of scores) sum += Math.exp(score - largest);
+    total += largest + Math.log(sum) - scores[labels[row]!]!;
+  }
+  return total;
+}

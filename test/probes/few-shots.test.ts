@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { accuracy } from '../../src/probes/accuracy.js';
 import { chooseC, gridOfC, stratifiedFolds } from '../../src/probes/choose-c.js';
 import { selectRows } from '../../src/probes/labelled-features.js';
 import { fitLogisticRegression, predictLogits } from '../../src/probes/logistic-regression.js';
@@ -37,23 +36,30 @@ describe('folds', () => {
 });
 
 describe('C', () => {
-  test('the smallest of the best on rows held out, as by fits of their own', async () => {
+  test('has the least cross-entropy on rows held out, as by fits of their own', async () => {
     const train = randomFeatures(
       Array.from({ length: 60 }, (_, i) => i % 3),
       { noise: 1.5, seed: 4 },
     );
-    const right = gridOfC.map(() => 0);
+    const losses = gridOfC.map(() => 0);
     for (const fold of stratifiedFolds(train.labels, 3, 7)) {
       const rest = [...train.labels.keys()].filter((row) => !fold.includes(row));
       const judged = selectRows(train, fold);
       for (const [i, C] of gridOfC.entries()) {
         const model = await fitLogisticRegression(runtime, selectRows(train, rest), { classes: 3, C });
-        right[i]! += Math.round(accuracy(predictLogits(model, judged), judged.labels, 1) * fold.length);
+        const logits = predictLogits(model, judged);
+        for (const [row, label] of judged.labels.entries()) {
+          const odds = [...logits.subarray(row * 3, row * 3 + 3)].map((z) =>
+            Math.exp(z - logits[row * 3 + label]!),
+          );
+          losses[i]! += Math.log(odds.reduce((sum, value) => sum + value));
+        }
       }
     }
-    expect(new Set(right).size).toBeGreaterThan(1);
-    const best = gridOfC[right.indexOf(Math.max(...right))]!;
-    expect(await chooseC(runtime, train, { classes: 3, seed: 7 })).toBe(best);
+    const best = losses.indexOf(Math.min(...losses));
+    expect(best).toBeGreaterThan(0);
+    expect(best).toBeLessThan(gridOfC.length - 1);
+    expect(await chooseC(runtime, train, { classes: 3, seed: 7 })).toBe(gridOfC[best]);
   });
 
   test('is 1 where no class has two rows', async () => {
