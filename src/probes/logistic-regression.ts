@@ -89,7 +89,7 @@ export class LogisticRegression {
       // the loss of each picture is in float32
       { tolerance, maxIterations, noise: 2 ** -24 / Math.sqrt(count) },
     );
-    this.#ofEach(minimum.x, (w) => factor.solveTransposed(w));
+    factor.solveTransposed(minimum.x);
     const { weights, bias } = this.#split(minimum.x);
     return {
       weights: this.#rowSpace?.toFeatures(weights) ?? weights,
@@ -116,7 +116,7 @@ export class LogisticRegression {
     const { weights, bias, losses, weights_grad, bias_grad } = this.#arrays;
     const { size, labels } = this.#features;
     const x = at.slice();
-    this.#ofEach(x, (w) => factor.solveTransposed(w));
+    factor.solveTransposed(x);
     const found = this.#split(x);
     weights.set(found.weights);
     bias.set(found.bias);
@@ -129,7 +129,7 @@ export class LogisticRegression {
       }
       gradient[(c + 1) * (size + 1) - 1] = bias_grad[c]!;
     }
-    this.#ofEach(gradient, (g) => factor.solve(g));
+    factor.solve(gradient);
     let loss = 0;
     for (const each of losses) loss += each;
     return loss / labels.length + (penalty * squares) / 2;
@@ -144,13 +144,8 @@ export class LogisticRegression {
       x.set(weights.subarray(c * size, (c + 1) * size), c * (size + 1));
       x[(c + 1) * (size + 1) - 1] = start.bias[c]!;
     }
-    this.#ofEach(x, (w) => factor.multiplyTransposed(w));
+    factor.multiplyTransposed(x);
     return x;
-  }
-
-  #ofEach(x: Float64Array, change: (ofClass: Float64Array) => void): void {
-    const size = x.length / this.#classes;
-    for (let c = 0; c < this.#classes; c++) change(x.subarray(c * size, (c + 1) * size));
   }
 
   #split(x: Float64Array): Pick<LogisticModel, 'weights' | 'bias'> {

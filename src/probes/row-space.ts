@@ -26,14 +26,13 @@ export class RowSpace {
     const classes = weights.length / size;
     const result = new Float64Array(classes * rows);
     for (let c = 0; c < classes; c++) {
-      const v = result.subarray(c * rows, (c + 1) * rows);
       for (let row = 0, at = 0; row < rows; row++) {
         let sum = 0;
         for (let i = 0; i < size; i++, at++) sum += values[at]! * weights[c * size + i]!;
-        v[row] = sum;
+        result[c * rows + row] = sum;
       }
-      this.#factor.solve(v);
     }
+    this.#factor.solve(result);
     return result;
   }
 
@@ -43,11 +42,11 @@ export class RowSpace {
     const rows = labels.length;
     const classes = weights.length / rows;
     const result = new Float64Array(classes * size);
+    const v = weights.slice();
+    this.#factor.solveTransposed(v);
     for (let c = 0; c < classes; c++) {
-      const v = weights.slice(c * rows, (c + 1) * rows);
-      this.#factor.solveTransposed(v);
       for (let row = 0, at = 0; row < rows; row++) {
-        const factor = v[row]!;
+        const factor = v[c * rows + row]!;
         for (let i = c * size; i < (c + 1) * size; i++, at++) result[i]! += factor * values[at]!;
       }
     }

@@ -21,6 +21,9 @@ export interface MeanAndDeviation {
   readonly sd: number;
 }
 
+/** Coarser than that of all labels: predictions that change are a tenth of what draws differ by. */
+const tolerance = 1e-6;
+
 /**
  * Accuracies of logistic regression with n labels a class: the mean over draws. Features are to be standardised by all of
  * the training set: labels are few, pictures are not. C is chosen on the draw alone.
@@ -37,7 +40,7 @@ export async function fewShots(
     for (let draw = 0; draw < draws; draw++) {
       const drawn = selectRows(train, drawShots(train.labels, n, seed, draw));
       const C = await chooseC(runtime, drawn, { classes, seed });
-      const model = await fitLogisticRegression(runtime, drawn, { classes, C });
+      const model = await fitLogisticRegression(runtime, drawn, { classes, C, tolerance });
       accuracies.push(accuracy(predictLogits(model, val), val.labels, 1));
     }
     results.set(n, meanAndDeviation(accuracies));
