@@ -59,10 +59,12 @@ export function checkRunFolder(path: string): void {
   checkAround(path, place);
 }
 
-/** Nothing but a run writes into its artifacts/ and checkpoints/: it removes what is old there. */
+/** Nothing but a run writes into these: it removes what is old there, or writes over it. */
+const foldersOfRun = ['artifacts', 'checkpoints', 'pictures', 'tensorboard'];
+
 function checkAround(path: string, folder: string): void {
   for (let inner = folder; dirname(inner) !== inner; inner = dirname(inner)) {
-    if (['artifacts', 'checkpoints'].includes(basename(inner)) && isRun(dirname(inner))) {
+    if (foldersOfRun.includes(basename(inner)) && isRun(dirname(inner))) {
       throw refused(path, 'a place of its own', `one in ${inner} of a run`, 'choose another path');
     }
   }
@@ -92,7 +94,7 @@ function isRun(folder: string): boolean {
 }
 
 function isRunFile(name: string): boolean {
-  return /^(config\.json|log\.jsonl|lock|lock\..*|images\..*|bad-batch-.*\.txt|artifacts|checkpoints)$/.test(
+  return /^(config\.json|log\.jsonl|lock|lock\..*|images\..*|bad-batch-.*\.txt|artifacts|checkpoints|pictures|tensorboard)$/.test(
     name,
   );
 }

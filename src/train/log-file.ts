@@ -5,11 +5,10 @@ import { codeOf, UserError } from '../util/errors.js';
 import { explained } from '../util/system-errors.js';
 import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 
-interface LogLine {
+export interface LogLine {
   readonly type: string;
   readonly step?: number;
   readonly epoch?: number;
-  readonly loss?: number;
   readonly [field: string]: unknown;
 }
 
@@ -23,7 +22,7 @@ export async function logHasSteps(path: string): Promise<boolean> {
 export async function epochLosses(path: string): Promise<number[]> {
   const losses: number[] = [];
   for await (const lines of readLog(path)) {
-    for (const { line } of lines) if (line?.type === 'epoch') losses.push(line.loss!);
+    for (const { line } of lines) if (line?.type === 'epoch') losses.push(line['loss'] as number);
   }
   return losses;
 }
@@ -42,7 +41,7 @@ export async function loggedEpochs(path: string, type: 'val' | 'probe', lastStep
 /** What the lines of a type have in a field up to step `lastStep`, in their order. */
 export async function loggedValues(
   path: string,
-  { type, field }: { readonly type: 'val' | 'probe'; readonly field: string },
+  { type, field }: { readonly type: 'val' | 'probe' | 'pictures'; readonly field: string },
   lastStep: number,
 ): Promise<{ step: number; value: number }[]> {
   const found: { step: number; value: number }[] = [];
@@ -53,6 +52,11 @@ export async function loggedValues(
     }
   }
   return found;
+}
+
+/** The lines of a log, some at a time, without those that are torn or damaged. */
+export async function* logLines(path: string): AsyncGenerator<LogLine[]> {
+  for await (const lines of readLog(path)) yield lines.flatMap(({ line }) => line ?? []);
 }
 
 /**
