@@ -1,25 +1,23 @@
 /** The sheets of a run of pretraining: what its model makes of a few pictures, under masks that stay. */
 import { writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { evaluationInputsOf, type Manifest } from '../artifact/manifest.js';
 import { isUnreadable } from '../data/decode/pixels.js';
 import { fitImage } from '../data/load-image.js';
-import { randomPermutation } from '../data/masking.js';
 import { encodePng } from '../data/pictures/encode-png.js';
 import { type GridLayout, gridCanvas, gridLayout } from '../data/pictures/grid-canvas.js';
-import { reconstructionPanels } from '../data/pictures/panels.js';
 import { FileBuffer, type ImageSource } from '../data/sources/source.js';
 import { imageSize } from '../model/config.js';
 import type { MaeOptions } from '../model/mask.js';
-import type { Evaluator } from '../train/engine/evaluator.js';
+import type { Runtime } from '../runtime/runtime.js';
+import type { BoundTensor } from '../runtime/tensor.js';
 import type { PretrainOptions } from '../train/options.js';
 import type { PictureSheets } from '../train/picturing.js';
 import { UserError } from '../util/errors.js';
 import { replaceFile } from '../util/replace-file.js';
-import { sizeOf } from '../util/shape.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { readJson } from './check-output.js';
+import { Reconstructor } from './reconstructor.js';
 import type { PicturedRunSources } from './train-run.js';
 
 /** Pictures of a sheet, and files that are tried for each of them. */
@@ -47,6 +45,7 @@ export function picturesEvery({
 
 /** What draws the sheets of a run, if its options ask for them; the pictures are read when the first is drawn. */
 export function openPictures(
+  runtime: Runtime,
   run: PicturedRunSources,
   options: PictureOptions,
   note: (line: string) => void,
@@ -59,7 +58,7 @@ export function openPictures(
     `pictures: every ${every === 1 ? 'epoch' : `${every} epochs`}, of ${Math.min(columns, source.length)} images of ` +
       (valPath ?? `${dataPath}, which are trained on: there is no --val-path`),
   );
-  return new RunPictures(every, run, options, note);
+  return new RunPictures(every, runtime, run, options, note);
 }
 
 /** One of the pictures that a sheet shows. */
@@ -70,39 +69,42 @@ interface Picture {
   readonly position: number;
   /** uint8 [H, W, 3] */
   readonly image: Uint8Array;
-  /** int64 [L]; the first `kept` patches are visible. */
-  readonly idsShuffle: BigInt64Array;
 }
 
 class RunPictures implements PictureSheets {
   readonly every: number;
-  readonly #manifest: Manifest;
+  readonly #runtime: Runtime;
+  readonly #run: PicturedRunSources;
   readonly #source: ImageSource;
-  readonly #isResumed: boolean;
   readonly #options: PictureOptions;
   readonly #note: (line: string) => void;
   readonly #layout: GridLayout;
   #pictures: readonly Picture[] | undefined;
+  #reconstructor: Reconstructor | undefined;
 
   constructor(
     every: number,
-    { manifest, trainImages, validationImages, isResumed }: PicturedRunSources,
+    runtime: Runtime,
+    run: PicturedRunSources,
     options: PictureOptions,
     note: (line: string) => void,
   ) {
     this.every = every;
-    this.#manifest = manifest;
-    this.#source = validationImages ?? trainImages;
-    this.#isResumed = isResumed;
+    this.#runtime = runtime;
+    this.#run = run;
+    this.#source = run.validationImages ?? run.trainImages;
     this.#options = options;
     this.#note = note;
-    this.#layout = gridLayout(imageSize(manifest.model), smallestTile);
+    this.#layout = gridLayout(imageSize(run.manifest.model), smallestTile);
   }
 
-  async write(evaluator: Evaluator, epochs: number): Promise<string> {
-    const { outputDir } = this.#options;
+  async write(parameters: ReadonlyMap<string, BoundTensor>, epochs: number): Promise<string> {
+    const { outputDir, seed } = this.#options;
     this.#pictures ??= await this.#choose();
-    const panels = await this.#panels(evaluator, this.#pictures);
+    this.#reconstructor ??= this.#reconstructorOf(parameters);
+    const panels: Uint8Array[][] = [];
+    for (const [column, { image }] of this.#pictures.entries())
+      panels.push((await this.#reconstructor.reconstruct(image, seed, column)).panels);
     const sheet = rows.map((_, row) => panels.map((ofPicture) => ofPicture[row]!));
     const name = `epoch-${String(epochs).padStart(4, '0')}.png`;
     const { pictures } = runPaths(outputDir);
@@ -112,41 +114,22 @@ class RunPictures implements PictureSheets {
     return `pictures/${name}`;
   }
 
-  /** Four for each picture; see `reconstructionPanels`. */
-  async #panels(evaluator: Evaluator, pictures: readonly Picture[]): Promise<Uint8Array[][]> {
-    const { model, options, batchSize } = this.#manifest;
-    const inputs = evaluationInputsOf(this.#manifest);
-    const panels: Uint8Array[][] = [];
-    for (let first = 0; first < pictures.length; first += batchSize) {
-      const some = pictures.slice(first, first + batchSize);
-      for (const { name, shape } of inputs) {
-        const length = sizeOf(shape.slice(1));
-        // a batch that is not full repeats its first picture
-        for (let row = 0; row < batchSize; row++) {
-          const { image, idsShuffle } = some[row] ?? some[0]!;
-          const into = evaluator.inputs[name]!.subarray(row * length, (row + 1) * length);
-          if (into instanceof BigInt64Array) into.set(idsShuffle);
-          else into.set(image);
-        }
-      }
-      await evaluator.run();
-      const pred = evaluator.outputs['pred']!;
-      const length = pred.length / batchSize;
-      for (const [row, { image, idsShuffle }] of some.entries()) {
-        const own = pred.subarray(row * length, (row + 1) * length);
-        const predicted = { image, idsShuffle, pred: own, ...(options as MaeOptions) };
-        panels.push(reconstructionPanels(predicted, model));
-      }
-    }
-    return panels;
+  release(): void {
+    this.#reconstructor?.release();
+  }
+
+  #reconstructorOf(parameters: ReadonlyMap<string, BoundTensor>): Reconstructor {
+    const { model: config, options } = this.#run.manifest;
+    const { normPixLoss, maskRatio } = options as MaeOptions;
+    return new Reconstructor(this.#runtime, { config, normPixLoss, parameters }, maskRatio);
   }
 
   /** Those that the run has shown before, or others where they are not there. */
   async #choose(): Promise<Picture[]> {
     const recorded = recordedNames(runPaths(this.#options.outputDir).pictures);
-    if (this.#isResumed && recorded !== undefined) {
+    if (this.#run.isResumed && recorded !== undefined) {
       const places = placesOf(this.#source, recorded);
-      const pictures = await Promise.all(places.map((place, column) => this.#read(place, column)));
+      const pictures = await Promise.all(places.map((place) => this.#read(place)));
       if (pictures.every((picture) => picture !== undefined)) return pictures;
       this.#note(
         `pictures: those that the run has shown are not all in ${this.#source.root} any more: others are shown from now on`,
@@ -163,7 +146,7 @@ class RunPictures implements PictureSheets {
       const [start, end] = [column, column + 1].map((edge) => Math.floor((edge * length) / columns));
       const last = Math.min(end!, start! + triesPerColumn);
       for (let position = start!; position < last; position++) {
-        const picture = await this.#read(position, pictures.length);
+        const picture = await this.#read(position);
         if (picture === undefined) continue;
         pictures.push(picture);
         break;
@@ -173,18 +156,18 @@ class RunPictures implements PictureSheets {
     return pictures;
   }
 
-  /** The picture at a position of the folder, for a column of the sheet, whose number decides the mask. */
-  async #read(position: number | undefined, column: number): Promise<Picture | undefined> {
+  async #read(position: number | undefined): Promise<Picture | undefined> {
     const source = this.#source;
     if (position === undefined || source.isMissing(position)) return undefined;
-    const { model, options } = this.#manifest;
-    const { seed, exifRotation } = this.#options;
+    const { exifRotation } = this.#options;
     try {
       const bytes = source.read(position, new FileBuffer());
-      const image = await fitImage(bytes, { ...imageSize(model), fit: 'crop', exifRotation });
-      const idsShuffle = new BigInt64Array((options as MaeOptions).patches);
-      randomPermutation(idsShuffle, seed, 0, column); // as `mae reconstruct` with this seed has them
-      return { name: nameOf(source, position), position, image, idsShuffle };
+      const image = await fitImage(bytes, {
+        ...imageSize(this.#run.manifest.model),
+        fit: 'crop',
+        exifRotation,
+      });
+      return { name: nameOf(source, position), position, image };
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       return undefined;
@@ -201,7 +184,7 @@ class RunPictures implements PictureSheets {
       tile,
       gap,
       scale,
-      mask: { seed: this.#options.seed, ratio: (this.#manifest.options as MaeOptions).maskRatio },
+      mask: { seed: this.#options.seed, ratio: (this.#run.manifest.options as MaeOptions).maskRatio },
     };
     const path = descriptionPath(runPaths(this.#options.outputDir).pictures);
     if (JSON.stringify(readJson(path)) !== JSON.stringify(description))

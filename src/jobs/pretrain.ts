@@ -52,7 +52,7 @@ export async function pretrain(given: GivenPretrainOptions, terminal: Terminal):
       ...(options.probePath !== undefined && {
         openProbe: (runtime, note) => openProbe(runtime, task.model, options, note),
       }),
-      openPictures: (run, note) => openPictures(run, options, note),
+      openPictures: (runtime, run, note) => openPictures(runtime, run, options, note),
       ...(options.keepBest !== undefined && { bestBy: bestMeasures[options.keepBest] }),
       ...(init !== undefined && {
         initialWeights: async (note) => {

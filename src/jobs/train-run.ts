@@ -63,7 +63,11 @@ export interface TrainJob<O extends TrainOptions> {
   /** Opens what judges the weights now and then, if something does. */
   openProbe?(runtime: Runtime, note: (line: string) => void): Promise<Probe>;
   /** Opens what shows now and then what the weights make of some pictures, if something does. */
-  openPictures?(run: PicturedRunSources, note: (line: string) => void): PictureSheets | undefined;
+  openPictures?(
+    runtime: Runtime,
+    run: PicturedRunSources,
+    note: (line: string) => void,
+  ): PictureSheets | undefined;
   /** By what the best checkpoint is kept beside the newest, if it is. */
   readonly bestBy?: BestMeasure | undefined;
   /** Lines for a person, before the first step. */
@@ -126,7 +130,7 @@ async function trainInDirectory<O extends TrainOptions>(
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
   const isResumed = resumeFrom !== undefined;
   const behind = isResumed ? await epochsBehind(paths.log, position.step) : nothingBehind;
-  const pictures = job.openPictures?.({ ...images, manifest: state.manifest, isResumed }, note);
+  const pictures = job.openPictures?.(runtime, { ...images, manifest: state.manifest, isResumed }, note);
   const judges = { probe, pictures, ...behind };
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const data = { ...images, augmentation: job.augmentation };

@@ -6,7 +6,6 @@ import type { Position } from './position.js';
 import { Probing } from './probing.js';
 import type { Run } from './run.js';
 import type { RunCheckpoints } from './run-checkpoints.js';
-import { RunEvaluator } from './run-evaluator.js';
 import { Validation } from './validate.js';
 
 /** What looks at the weights of a run now and then. Nothing of it changes them. */
@@ -19,7 +18,7 @@ export interface Judges {
 
 /**
  * @param shouldStop whether to leave it to the process that goes on with the run
- * @param onNotes is told how images were read
+ * @param onNotes is told how images of validation were read
  */
 export function judgesOf(
   run: Run,
@@ -27,12 +26,15 @@ export function judgesOf(
   shouldStop: () => boolean,
   onNotes: (notes: readonly ImageNote[]) => Promise<void>,
 ): Judges {
-  const evaluation = new RunEvaluator(run, trainer);
+  const validation = new Validation(run, trainer, shouldStop, onNotes);
   return {
-    picturing: new Picturing(run, evaluation, shouldStop),
-    validation: new Validation(run, evaluation, shouldStop, onNotes),
+    picturing: new Picturing(run, trainer, shouldStop),
+    validation,
     probing: new Probing(run, trainer, shouldStop),
-    release: () => evaluation.release(),
+    release: () => {
+      validation.release();
+      run.pictures?.release();
+    },
   };
 }
 

@@ -1,24 +1,29 @@
-import type { ImageSource } from '../data/sources/source.js';
+import type { BoundTensor } from '../runtime/tensor.js';
 import { messageOf } from '../util/errors.js';
-import type { Evaluator } from './engine/evaluator.js';
+import type { ModelState } from './engine/model-state.js';
+import type { Trainer } from './engine/trainer.js';
 import type { Tell } from './observer.js';
 import type { Plan } from './plan.js';
 import type { Position } from './position.js';
-import type { RunEvaluator } from './run-evaluator.js';
 
 /** Shows what the weights make of some pictures, the same ones each time. */
 export interface PictureSheets {
   /** Epochs from one sheet to the next; there is one of the fresh weights and one after the last epoch in any case. */
   readonly every: number;
-  /** Writes the sheet of weights that have so many epochs behind them. Returns its path below the run directory. */
-  write(evaluator: Evaluator, epochs: number): Promise<string>;
+  /**
+   * Writes the sheet of weights that have so many epochs behind them. Returns its path below the run directory.
+   *
+   * @param parameters by name, where the device has them: the same each time
+   */
+  write(parameters: ReadonlyMap<string, BoundTensor>, epochs: number): Promise<string>;
+  release(): void;
 }
 
 /** What pictures need of a run. */
 export interface PicturedRun {
   readonly pictures?: PictureSheets | undefined;
   readonly plan: Pick<Plan, 'totalSteps'>;
-  readonly validationImages?: ImageSource | undefined;
+  readonly state: ModelState;
   /** Epochs behind the last sheet; −1 where there is none. */
   readonly picturedEpochs?: number;
 }
@@ -26,14 +31,14 @@ export interface PicturedRun {
 /** The sheets of a run, if it draws any. One that fails ends no run: it is told. */
 export class Picturing {
   readonly #run: PicturedRun;
-  readonly #evaluation: RunEvaluator;
+  readonly #trainer: Pick<Trainer, 'parameter'>;
   readonly #shouldStop: () => boolean;
   #picturedEpochs: number;
 
   /** @param shouldStop whether to leave it to the process that goes on with the run */
-  constructor(run: PicturedRun, evaluation: RunEvaluator, shouldStop: () => boolean) {
+  constructor(run: PicturedRun, trainer: Pick<Trainer, 'parameter'>, shouldStop: () => boolean) {
     this.#run = run;
-    this.#evaluation = evaluation;
+    this.#trainer = trainer;
     this.#shouldStop = shouldStop;
     this.#picturedEpochs = run.picturedEpochs ?? -1;
   }
@@ -46,17 +51,17 @@ export class Picturing {
   }
 
   async run({ epoch: epochs, step }: Position, tell: Tell): Promise<void> {
-    const { pictures, validationImages } = this.#run;
+    const { pictures, state } = this.#run;
     this.#picturedEpochs = epochs;
+    const parameters = new Map(
+      state.manifest.parameters.map((parameter) => [parameter.name, this.#trainer.parameter(parameter)]),
+    );
     let path: string;
     try {
-      path = await pictures!.write(this.#evaluation.get(), epochs);
+      path = await pictures!.write(parameters, epochs);
     } catch (error) {
       await tell('picturesFailed', { epochs, step, reason: messageOf(error) });
       return;
-    } finally {
-      // its memory is training's until the next sheet, where nothing else asks for it
-      if (validationImages === undefined) this.#evaluation.release();
     }
     await tell('pictured', { epochs, step, path });
   }

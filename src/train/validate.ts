@@ -1,14 +1,17 @@
-import { evaluationInputsOf } from '../artifact/manifest.js';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { evalModelFile, evaluationInputsOf } from '../artifact/manifest.js';
 import type { Augmentation } from '../data/augmentation.js';
 import { type ImageNote, ValidationLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
+import type { Runtime } from '../runtime/runtime.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { sameShape } from '../util/shape.js';
-import type { Evaluator } from './engine/evaluator.js';
+import { Evaluator } from './engine/evaluator.js';
 import type { ModelState } from './engine/model-state.js';
+import type { Trainer } from './engine/trainer.js';
 import type { Metrics, Tell } from './observer.js';
 import type { Position } from './position.js';
-import type { RunEvaluator } from './run-evaluator.js';
 
 export interface ValidationResult {
   /** Mean over the readable images. */
@@ -29,6 +32,8 @@ export interface ValidationOptions {
 /** What validation needs of a run. */
 export interface ValidatedRun {
   readonly options: ValidationOptions;
+  readonly artifacts: string;
+  readonly runtime: Runtime;
   readonly state: ModelState;
   readonly validationImages?: ImageSource | undefined;
   readonly augmentation?: Augmentation | undefined;
@@ -39,22 +44,23 @@ type OnNotes = (notes: readonly ImageNote[]) => Promise<void>;
 
 /**
  * The loss over the validation images of a run, if it has any, after each epoch: of the moving average of the weights where
- * one is kept. A failure ends no run: it is told.
+ * one is kept. A failure ends no run: it is told. The evaluation graph is loaded when it is first asked for.
  */
 export class Validation {
   readonly #run: ValidatedRun;
-  readonly #evaluation: RunEvaluator;
+  readonly #trainer: Trainer;
   readonly #shouldStop: () => boolean;
   readonly #onNotes: OnNotes;
   #validatedEpochs: number;
+  #evaluator: Evaluator | undefined;
 
   /**
    * @param shouldStop whether to leave it to the process that goes on with the run
    * @param onNotes is told how images were read
    */
-  constructor(run: ValidatedRun, evaluation: RunEvaluator, shouldStop: () => boolean, onNotes: OnNotes) {
+  constructor(run: ValidatedRun, trainer: Trainer, shouldStop: () => boolean, onNotes: OnNotes) {
     this.#run = run;
-    this.#evaluation = evaluation;
+    this.#trainer = trainer;
     this.#shouldStop = shouldStop;
     this.#onNotes = onNotes;
     this.#validatedEpochs = run.validatedEpochs;
@@ -78,8 +84,9 @@ export class Validation {
     const epoch = epochs - 1;
     let result: ValidationResult | undefined;
     try {
+      this.#evaluator ??= this.#createEvaluator();
       result = await validate(
-        this.#evaluation.get(),
+        this.#evaluator,
         state,
         validationImages!,
         { ...options, augmentation },
@@ -93,6 +100,23 @@ export class Validation {
     if (result === undefined) return undefined;
     await tell('validated', { epoch, step, ...result });
     return { loss: result.loss, ...inLog(result.metrics) };
+  }
+
+  release(): void {
+    this.#evaluator?.release();
+  }
+
+  #createEvaluator(): Evaluator {
+    const { runtime, artifacts, state } = this.#run;
+    const { manifest } = state;
+    const byName = new Map(manifest.parameters.map((parameter) => [parameter.name, parameter]));
+    const model = readFileSync(join(artifacts, evalModelFile));
+    const trainer = this.#trainer;
+    const hasAverage = manifest.emaDecay !== undefined;
+    return new Evaluator(runtime, model, manifest, (name) => {
+      const parameter = byName.get(name)!;
+      return hasAverage ? trainer.emaParameter(parameter) : trainer.parameter(parameter);
+    });
   }
 }
 
