@@ -60,7 +60,7 @@ export function checkRunFolder(path: string): void {
 }
 
 /** Nothing but a run writes into these: it removes what is old there, or writes over it. */
-const foldersOfRun = ['artifacts', 'checkpoints', 'pictures', 'tensorboard'];
+export const foldersOfRun = ['artifacts', 'checkpoints', 'pictures', 'tensorboard'];
 
 function checkAround(path: string, folder: string): void {
   for (let inner = folder; dirname(inner) !== inner; inner = dirname(inner)) {
@@ -83,7 +83,7 @@ export async function filesOfCheckpoint(given: string): Promise<string[]> {
   ];
 }
 
-function isRun(folder: string): boolean {
+export function isRun(folder: string): boolean {
   const config = readJson(join(folder, 'config.json'));
   if (['options', 'model', 'dataset'].every((field) => field in config)) return true;
   const checkpoints = join(folder, 'checkpoints');

@@ -1,6 +1,6 @@
 /** `log.jsonl` of a run, read back and cut line by line; `observers/jsonl.ts` writes it. */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { codeOf, UserError } from '../util/errors.js';
 import { explained } from '../util/system-errors.js';
 import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
@@ -59,6 +59,27 @@ export async function* logLines(path: string): AsyncGenerator<LogLine[]> {
   for await (const lines of readLog(path)) yield lines.flatMap(({ line }) => line ?? []);
 }
 
+/** The lines at the end of a log: of its last bytes where it has more. A file that is no log is a UserError. */
+export async function logTail(path: string, most: number): Promise<{ lines: LogLine[]; isWhole: boolean }> {
+  let handle: FileHandle | undefined;
+  try {
+    if (!(await stat(path)).isFile()) throw anotherFile(path);
+    handle = await open(path, 'r');
+    const { size } = await handle.stat();
+    const start = Math.max(0, size - most);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
+    const texts = buffer.subarray(0, bytesRead).toString().split('\n');
+    if (start > 0) texts.shift(); // most likely a part of a line
+    const lines = texts.flatMap((text) => parseLine(text) ?? []);
+    if (lines.length === 0 && texts.length > 1) throw anotherFile(path);
+    return { lines, isWhole: start === 0 };
+  } catch (error) {
+    throw explained(error, 'log', `to read ${path}`);
+  } finally {
+    await handle?.close();
+  }
+}
+
 /**
  * Removes what a killed process wrote after the checkpoint that the run goes on from: lines of later steps and
  * a torn last line.
@@ -110,7 +131,7 @@ function anotherFile(path: string): UserError {
   );
 }
 
-function parseLine(bytes: Buffer): LogLine | undefined {
+function parseLine(bytes: Buffer | string): LogLine | undefined {
   try {
     const line: unknown = JSON.parse(bytes.toString());
     return typeof (line as LogLine | null)?.type === 'string' ? (line as LogLine) : undefined;

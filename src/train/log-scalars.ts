@@ -1,7 +1,7 @@
 import type { LogLine } from './log-file.js';
 
 /** Types of lines whose numbers are curves, and the fields that say where they belong. */
-const curves = ['train', 'epoch', 'val', 'probe'];
+export const curveTypes = ['train', 'epoch', 'val', 'probe'];
 const places = ['step', 'epoch'];
 
 /**
@@ -10,7 +10,7 @@ const places = ['step', 'epoch'];
  */
 export function scalarsOf(line: LogLine): Record<string, number> {
   const { type } = line;
-  if (!curves.includes(type) || line.step === undefined) return {};
+  if (!curveTypes.includes(type) || line.step === undefined) return {};
   const numbers = Object.entries(line).filter(
     (entry): entry is [string, number] => Number.isFinite(entry[1]) && !places.includes(entry[0]),
   );
