@@ -81,7 +81,7 @@ async function* runsBelow(top: string, note: (line: string) => void): AsyncGener
 /** A run, or one whose config.json is torn. */
 function looksLikeRun(folder: string): boolean {
   const { config, log } = runPaths(folder);
-  return isRun(folder) || (hasFile(log) && hasFile(config));
+  return isRun(folder) || (hasFile(log) && hasFile(config) && Object.keys(readJson(config)).length === 0);
 }
 
 async function rowOf(path: string): Promise<RunRow> {

@@ -154,6 +154,7 @@ test('runs at any depth, once each, the last changed first; other folders and ci
   writeRun(join(recent, 'checkpoints/step-1'), [start]);
   mkdirSync(join(folder, 'foreign'));
   writeFileSync(join(folder, 'foreign/log.jsonl'), '{"type":"train","step":1}\n');
+  writeFileSync(join(folder, 'foreign/config.json'), '{"model_type":"vit"}');
   writeFileSync(join(folder, 'deep/config.json'), '{}');
   symlinkSync(folder, join(folder, 'deep/circle'));
   symlinkSync(recent, join(folder, 'a-link-to-recent'));
