@@ -138,6 +138,7 @@ describe('a run', () => {
       'save-every': 1,
       keep: 3,
       'max-bad-steps': 10,
+      tensorboard: true,
       'log-every': 1,
       'grad-checkpointing': false,
       device: 'cpu',
