@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readPngHeader } from '../data/decode/png.js';
-import { type EncodedImage, summaryRecord } from './event-file.js';
+import { type EncodedImage, sessionStart, summaryRecord } from './event-file.js';
 import type { LogLine } from './log-file.js';
 import { scalarsOf } from './log-scalars.js';
 
@@ -21,6 +21,9 @@ export function eventFileSeconds(name: string): number | undefined {
   return seconds === undefined ? undefined : Number(seconds);
 }
 
+/** The first step that a process takes, or draws pictures before: what was written of it before is of one that was killed. */
+export const firstStep = (step: number, isResumed: boolean) => (isResumed ? step + 1 : 0);
+
 /**
  * The record of a line of the log, if it has something for TensorBoard.
  *
@@ -28,6 +31,8 @@ export function eventFileSeconds(name: string): number | undefined {
  * @param run its directory, where the pictures are
  */
 export function eventOf(line: LogLine, wallTime: number, run: string): Uint8Array | undefined {
+  if (line.type === 'start')
+    return sessionStart(wallTime, firstStep(line.step ?? 0, line['resumed_from'] !== null));
   const [scalars, images] = [scalarsOf(line), imagesOf(line, run)];
   const isEmpty = Object.keys({ ...scalars, ...images }).length === 0;
   return isEmpty ? undefined : summaryRecord({ wallTime, step: line.step!, scalars, images });

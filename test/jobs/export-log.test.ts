@@ -69,9 +69,12 @@ test('event files have the same numbers, by default in the run, at the times of 
     ...['train/loss 10', 'train/lr 10', 'train/grad_norm 10', 'epoch/loss 12', 'val/loss 12', 'val/top1 12'],
     ...['train/loss 12', 'train/lr 12', 'train/grad_norm 12', 'train/loss_scale 12'],
   ]);
-  // a record begins with 12 bytes, the event with the key of its time
-  const second = 12 + readFileSync(file!).readUIntLE(0, 6) + 4 + 12;
-  expect(readFileSync(file!).readDoubleLE(second + 1)).toBe(Date.parse(time(2)) / 1000);
+  // a record has 12 bytes before its data and 4 after it; an event begins with the key of its time
+  const bytes = readFileSync(file!);
+  const times: number[] = [];
+  for (let at = 0; at < bytes.length; at += 16 + bytes.readUIntLE(at, 6))
+    times.push(bytes.readDoubleLE(at + 13));
+  expect(times).toEqual([2, 0, 2, 3, 4, 6].map((second) => Date.parse(time(second)) / 1000));
 });
 
 test('what has event files, is no run or has no steps yet is refused', async () => {

@@ -4,7 +4,7 @@ import { codeOf, messageOf } from '../../util/errors.js';
 import { makeFolder } from '../../util/make-folder.js';
 import { runPaths } from '../../weights/checkpoint/run-directory.js';
 import { fileStart, sessionStart } from '../event-file.js';
-import { eventFileName, eventFileSeconds, eventOf } from '../event-log.js';
+import { eventFileName, eventFileSeconds, eventOf, firstStep } from '../event-log.js';
 import { type LogLine, logLines } from '../log-file.js';
 import type { RunEvents, RunObserver } from '../observer.js';
 
@@ -16,7 +16,7 @@ import type { RunEvents, RunObserver } from '../observer.js';
 export class TensorBoardLog implements RunObserver {
   readonly #run: string;
   readonly #note: (line: string) => void;
-  #step = 0;
+  #firstStep = 0;
   /** The file of this process, once something is in it; null after a failure. */
   #file: string | undefined | null;
 
@@ -27,9 +27,9 @@ export class TensorBoardLog implements RunObserver {
 
   /** A run that had no event files until now gets what its log has. */
   async started({ step, resumedFrom }: RunEvents['started']): Promise<void> {
-    this.#step = step;
+    this.#firstStep = firstStep(step, resumedFrom !== undefined);
     if (resumedFrom === undefined || this.#eventFiles().length > 0) return;
-    this.#step = 0;
+    this.#firstStep = 0;
     for await (const lines of logLines(runPaths(this.#run).log)) {
       for (const line of lines) this.#add(line, Date.parse(`${line['time']}`) / 1000);
     }
@@ -37,7 +37,7 @@ export class TensorBoardLog implements RunObserver {
 
   /** A line as it was just written to the log. */
   add(line: LogLine): void {
-    this.#add(line, Date.now() / 1000);
+    if (line.type !== 'start') this.#add(line, Date.now() / 1000); // the file begins with that
   }
 
   #add(line: LogLine, wallTime: number): void {
@@ -63,7 +63,7 @@ export class TensorBoardLog implements RunObserver {
     makeFolder(tensorboard);
     const last = Math.max(0, ...this.#eventFiles().map((name) => eventFileSeconds(name)!));
     const file = join(tensorboard, eventFileName(Math.max(last + 1, Math.floor(wallTime))));
-    appendFileSync(file, Buffer.concat([fileStart(wallTime), sessionStart(wallTime, this.#step + 1)]));
+    appendFileSync(file, Buffer.concat([fileStart(wallTime), sessionStart(wallTime, this.#firstStep)]));
     return file;
   }
 

@@ -21,6 +21,13 @@ async function go(run: string, from: number, to: number, note?: (line: string) =
   const start = from === 0 ? startOf(0, 9) : resumed(from, 9);
   await log.started(start);
   await events.started(start);
+  const draw = (epochs: number) => {
+    const path = `pictures/epoch-000${epochs}.png`;
+    mkdirSync(join(run, 'pictures'), { recursive: true });
+    writeFileSync(join(run, path), encodePng({ width: 3, height: 2, data: new Uint8Array(18).fill(epochs) }));
+    log.pictured({ epochs, step: 2 * epochs, path });
+  };
+  if (from === 0) draw(0);
   for (let step = from + 1; step <= to; step++) {
     log.stepped({ ...stepOf(step), lossScale: 1024 });
     if (step % 2 === 1) continue;
@@ -34,10 +41,7 @@ async function go(run: string, from: number, to: number, note?: (line: string) =
       metrics: { top1: 0.125, top5: 1 },
     });
     log.probed({ ...at, metrics: { knn: 0.5, logreg: 0.75, rank_me: 3.5 } });
-    const path = `pictures/epoch-000${step / 2}.png`;
-    mkdirSync(join(run, 'pictures'), { recursive: true });
-    writeFileSync(join(run, path), encodePng({ width: 3, height: 2, data: new Uint8Array(18).fill(step) }));
-    log.pictured({ epochs: step / 2, step, path });
+    draw(step / 2);
   }
 }
 
@@ -68,8 +72,8 @@ test('every number of the log is a point of a curve, and every sheet an image', 
     ['probe/logreg', 2, 0.75],
     ['probe/rank_me', 2, 3.5],
   ]);
-  const png = readFileSync(join(run, 'pictures/epoch-0001.png'));
-  expect(images).toEqual([['reconstructions', 2, 2, 3, png]]);
+  const sheet = (epochs: number) => readFileSync(join(run, `pictures/epoch-000${epochs}.png`));
+  expect(images).toEqual([0, 1].map((epochs) => ['reconstructions', 2 * epochs, 2, 3, sheet(epochs)]));
 });
 
 test('a run that was killed and goes on shows each step once, as one that was left alone', async () => {
@@ -82,6 +86,18 @@ test('a run that was killed and goes on shows each step once, as one that was le
   const [actual, wanted] = [run, whole].map((each) => readEvents(join(each, 'tensorboard')));
   expect(actual!.scalars).toEqual(wanted!.scalars);
   expect(actual!.images).toEqual(wanted!.images);
+});
+
+test('a run that never saved and begins anew shows each step once, exported too', async () => {
+  const [run, whole] = [temporaryFolder(), temporaryFolder()];
+  await go(run, 0, 3);
+  await go(run, 0, 2);
+  await go(whole, 0, 2);
+  const output = join(temporaryFolder(), 'events');
+  await exportLog({ run, format: 'tensorboard', output }, () => {});
+  const { scalars, images } = readEvents(join(whole, 'tensorboard'));
+  for (const events of [join(run, 'tensorboard'), output])
+    expect(readEvents(events)).toMatchObject({ scalars, images });
 });
 
 test('numbers that are none, steps without an update and lines without a step are no points', async () => {
