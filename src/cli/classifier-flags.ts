@@ -50,6 +50,7 @@ export const classifierFlags = {
   keep: { ...pretrainFlags.keep, describe: 'Checkpoints that stay, beside the best one' },
   'log-every': pretrainFlags['log-every'],
   'max-bad-steps': pretrainFlags['max-bad-steps'],
+  tensorboard: pretrainFlags.tensorboard,
   device: pretrainFlags.device,
   precision: pretrainFlags.precision,
   kernels: pretrainFlags.kernels,

@@ -149,6 +149,13 @@ const ownFlags = {
     describe:
       'Keep the best checkpoint beside the newest: by the logistic regression of probes (checkpoints/best-probe) or the validation loss (checkpoints/best-val)',
   },
+  'pictures-every': {
+    defaultDescription: 'about twenty sheets in the run, at most one an epoch',
+    coerce: integer('pictures-every', { min: 0 }),
+    requiresArg: true,
+    describe:
+      'Epochs between sheets of reconstructions (pictures/epoch-….png), of eight pictures of --val-path under masks that stay; 0 for none',
+  },
   'save-every': {
     default: defaults.saveEvery,
     coerce: integer('save-every', { min: 1 }),
@@ -179,6 +186,11 @@ const ownFlags = {
     coerce: integer('max-bad-steps', { min: 1 }),
     requiresArg: true,
     describe: 'Steps in a row with a NaN or infinite loss or gradient, each skipped, that end the run',
+  },
+  tensorboard: {
+    type: 'boolean',
+    default: defaults.tensorboard,
+    describe: 'Write event files for TensorBoard beside the log; --no-tensorboard: not',
   },
   device: deviceFlag,
   ...computeFlags,

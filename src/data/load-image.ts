@@ -21,24 +21,30 @@ export interface LoadImageOptions {
 }
 
 /** One picture of the `readableFormats` as [height, width, 3]. */
-export async function loadImage(
-  path: string,
+export async function loadImage(path: string, options: LoadImageOptions): Promise<Uint8Array> {
+  try {
+    return await fitImage(await readFile(path), options);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    throw new UserError(
+      `image: expected a readable ${readableFormats} file, got ${path}: ${messageOf(error)}; pass another file`,
+    );
+  }
+}
+
+/** The same of a file's bytes. */
+export async function fitImage(
+  bytes: Uint8Array,
   { height, width, fit, exifRotation = exifRotationDefault, note }: LoadImageOptions,
 ): Promise<Uint8Array> {
   const decoder = new ImageDecoder();
   try {
-    const bytes = await readFile(path);
     const picture = await decoder.decode(bytes, exifRotation);
     if (note) for (const each of picture.notes ?? []) note(each);
     const box = fit === 'crop' ? centerCropBox(picture, { height, width }) : squash(picture);
     const out = new Uint8Array(height * width * 3);
     new BicubicResampler().resample(picture, box, out, height, width);
     return out;
-  } catch (error) {
-    if (!isUnreadable(error)) throw error;
-    throw new UserError(
-      `image: expected a readable ${readableFormats} file, got ${path}: ${messageOf(error)}; pass another file`,
-    );
   } finally {
     decoder.close();
   }

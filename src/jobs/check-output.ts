@@ -59,10 +59,12 @@ export function checkRunFolder(path: string): void {
   checkAround(path, place);
 }
 
-/** Nothing but a run writes into its artifacts/ and checkpoints/: it removes what is old there. */
+/** Nothing but a run writes into these: it removes what is old there, or writes over it. */
+export const foldersOfRun = ['artifacts', 'checkpoints', 'pictures', 'tensorboard'];
+
 function checkAround(path: string, folder: string): void {
   for (let inner = folder; dirname(inner) !== inner; inner = dirname(inner)) {
-    if (['artifacts', 'checkpoints'].includes(basename(inner)) && isRun(dirname(inner))) {
+    if (foldersOfRun.includes(basename(inner)) && isRun(dirname(inner))) {
       throw refused(path, 'a place of its own', `one in ${inner} of a run`, 'choose another path');
     }
   }
@@ -81,7 +83,7 @@ export async function filesOfCheckpoint(given: string): Promise<string[]> {
   ];
 }
 
-function isRun(folder: string): boolean {
+export function isRun(folder: string): boolean {
   const config = readJson(join(folder, 'config.json'));
   if (['options', 'model', 'dataset'].every((field) => field in config)) return true;
   const checkpoints = join(folder, 'checkpoints');
@@ -92,7 +94,7 @@ function isRun(folder: string): boolean {
 }
 
 function isRunFile(name: string): boolean {
-  return /^(config\.json|log\.jsonl|lock|lock\..*|images\..*|bad-batch-.*\.txt|artifacts|checkpoints)$/.test(
+  return /^(config\.json|log\.jsonl|lock|lock\..*|images\..*|bad-batch-.*\.txt|artifacts|checkpoints|pictures|tensorboard)$/.test(
     name,
   );
 }

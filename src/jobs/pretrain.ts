@@ -13,6 +13,7 @@ import { loadInitialWeights } from '../weights/foreign/initial-weights.js';
 import { checkRunFolder } from './check-output.js';
 import type { TaskDescription } from './describe-plan.js';
 import { type Prepared, prepare } from './prepare.js';
+import { openPictures } from './pretrain-pictures.js';
 import { checkProbeOptions, openProbe } from './pretrain-probe.js';
 import { type GivenPretrainOptions, withRecipe } from './pretrain-recipe.js';
 import { openRunImages, openTrainImages } from './run-images.js';
@@ -51,6 +52,7 @@ export async function pretrain(given: GivenPretrainOptions, terminal: Terminal):
       ...(options.probePath !== undefined && {
         openProbe: (runtime, note) => openProbe(runtime, task.model, options, note),
       }),
+      openPictures: (runtime, run, note) => openPictures(runtime, run, options, note),
       ...(options.keepBest !== undefined && { bestBy: bestMeasures[options.keepBest] }),
       ...(init !== undefined && {
         initialWeights: async (note) => {

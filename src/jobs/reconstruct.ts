@@ -1,27 +1,19 @@
 import { existsSync } from 'node:fs';
-import { evaluationGraph, outputsOf } from '../artifact/graphs.js';
-import { lowerGraph } from '../compiler/lowering/lower.js';
-import { encodeModel } from '../compiler/onnx/encode.js';
 import { type Fit, loadImage } from '../data/load-image.js';
-import { randomPermutation } from '../data/masking.js';
-import { reconstructionPanels } from '../data/pictures/panels.js';
 import { isPictureGrid, pictureFormat, writePictureGrid } from '../data/pictures/picture-grid.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
-import { maeTask } from '../model/mae.js';
-import type { MaeOptions } from '../model/mask.js';
 import { maeParameters } from '../model/parameters.js';
-import type { Task } from '../model/task.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { Runtime } from '../runtime/runtime.js';
-import { Evaluator } from '../train/engine/evaluator.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { checkRegularFile } from '../util/regular-file.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
 import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
-import { loadWeights, type Weights } from '../weights/foreign/weights.js';
+import { loadWeights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
+import { Reconstructor } from './reconstructor.js';
 
 export interface ReconstructOptions extends Heads {
   /** Paths of files of the `readableFormats`. */
@@ -139,45 +131,4 @@ function checkLoss(loss: number, image: string, weights: string): void {
     `reconstruct: expected a finite loss for ${image}, got ${loss}; the numbers in ${weights} are too large: ` +
       'use an earlier checkpoint',
   );
-}
-
-/** A model with its mask ratio, ready to reconstruct one image at a time. */
-export class Reconstructor {
-  readonly #task: Task & { readonly options: MaeOptions };
-  readonly #evaluator: Evaluator;
-
-  constructor(runtime: Runtime, { config, normPixLoss, parameters }: Weights, maskRatio: number) {
-    this.#task = maeTask(config, { maskRatio, normPixLoss });
-    const graph = lowerGraph(evaluationGraph(this.#task, 1), { lacks: runtime.device.lacks });
-    const description = {
-      inputs: this.#task.inputs(1),
-      outputs: outputsOf(graph),
-      parameters: this.#task.parameters,
-    };
-    this.#evaluator = new Evaluator(
-      runtime,
-      encodeModel(graph),
-      description,
-      (name) => parameters.get(name)!,
-    );
-  }
-
-  /** The loss of an image, uint8 [H, W, 3], and its panels; `seed` and `index` decide the mask. */
-  async reconstruct(
-    image: Uint8Array,
-    seed: number,
-    index: number,
-  ): Promise<{ loss: number; panels: Uint8Array[] }> {
-    const { model, options } = this.#task;
-    const idsShuffle = new BigInt64Array(options.patches);
-    randomPermutation(idsShuffle, seed, 0, index);
-    await this.#evaluator.run({ images: image, ids_shuffle: idsShuffle });
-    const { image_loss: loss, pred } = this.#evaluator.outputs as Record<'image_loss' | 'pred', Float32Array>;
-    const panels = reconstructionPanels({ image, idsShuffle, pred, ...options }, model);
-    return { loss: loss[0]!, panels };
-  }
-
-  release(): void {
-    this.#evaluator.release();
-  }
 }

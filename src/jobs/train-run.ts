@@ -1,4 +1,5 @@
 /** The life of a run, whatever its task: what every command that trains calls. */
+import type { Manifest } from '../artifact/manifest.js';
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import type { Augmentation } from '../data/augmentation.js';
@@ -8,11 +9,13 @@ import { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { keptBest } from '../train/kept-best.js';
-import { loggedEpochs } from '../train/log-file.js';
+import { loggedEpochs, loggedValues } from '../train/log-file.js';
 import { train } from '../train/loop.js';
 import { type BestMeasure, type RunObserver, type RunResult, tellAll } from '../train/observer.js';
 import { JsonLog } from '../train/observers/jsonl.js';
+import { TensorBoardLog } from '../train/observers/tensorboard.js';
 import type { TrainOptions } from '../train/options.js';
+import type { PictureSheets } from '../train/picturing.js';
 import { type Plan, planRun } from '../train/plan.js';
 import type { Probe } from '../train/probing.js';
 import { findResume } from '../train/resume.js';
@@ -41,6 +44,13 @@ export interface RunSources {
   readonly validationImages: ImageSource | undefined;
 }
 
+/** What pictures need of a run. */
+export interface PicturedRunSources extends RunSources {
+  readonly manifest: Manifest;
+  /** Whether the run may have shown some before. */
+  readonly isResumed: boolean;
+}
+
 /** What a command that trains hands in. */
 export interface TrainJob<O extends TrainOptions> {
   readonly command: TrainCommand;
@@ -52,6 +62,12 @@ export interface TrainJob<O extends TrainOptions> {
   initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
   /** Opens what judges the weights now and then, if something does. */
   openProbe?(runtime: Runtime, note: (line: string) => void): Promise<Probe>;
+  /** Opens what shows now and then what the weights make of some pictures, if something does. */
+  openPictures?(
+    runtime: Runtime,
+    run: PicturedRunSources,
+    note: (line: string) => void,
+  ): PictureSheets | undefined;
   /** By what the best checkpoint is kept beside the newest, if it is. */
   readonly bestBy?: BestMeasure | undefined;
   /** Lines for a person, before the first step. */
@@ -112,16 +128,36 @@ async function trainInDirectory<O extends TrainOptions>(
   const initialWeights = job.initialWeights && (() => job.initialWeights!(note));
   const start = await startPosition(state, options.seed, resumeFrom, initialWeights);
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
-  const observers: readonly RunObserver[] = [new JsonLog(paths.log), observer];
+  const isResumed = resumeFrom !== undefined;
+  const behind = isResumed ? await epochsBehind(paths.log, position.step) : nothingBehind;
+  const pictures = job.openPictures?.(runtime, { ...images, manifest: state.manifest, isResumed }, note);
+  const judges = { probe, pictures, ...behind };
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
-  const epochsOf = (type: 'val' | 'probe') =>
-    resumeFrom === undefined ? 0 : loggedEpochs(paths.log, type, position.step);
-  const behind = { validatedEpochs: await epochsOf('val'), probedEpochs: await epochsOf('probe') };
-  const data = { ...images, augmentation: job.augmentation, ...behind };
+  const data = { ...images, augmentation: job.augmentation };
   const best =
     job.bestBy === undefined ? undefined : await keptBest(options.outputDir, job.bestBy, position.step);
-  const run = { options, plan, ...engine, ...data, probe, best, resumeFrom, state, position };
-  return train(run, tellAll(observers), shouldStop);
+  const run = { options, plan, ...engine, ...data, ...judges, best, resumeFrom, state, position };
+  return train(run, tellAll([...logsOf(options, note), observer]), shouldStop);
+}
+
+/** What writes down how a run goes. */
+function logsOf({ outputDir, tensorboard }: TrainOptions, note: Terminal['note']): RunObserver[] {
+  const { log } = runPaths(outputDir);
+  if (!tensorboard) return [new JsonLog(log)];
+  const events = new TensorBoardLog(outputDir, note);
+  return [new JsonLog(log, (line) => events.add(line)), events];
+}
+
+const nothingBehind = { validatedEpochs: 0, probedEpochs: 0, picturedEpochs: -1 };
+
+/** Epochs behind a run at its last validation, its last probe and its last sheet of pictures, up to a step. */
+async function epochsBehind(log: string, step: number): Promise<typeof nothingBehind> {
+  const sheets = await loggedValues(log, { type: 'pictures', field: 'epochs' }, step);
+  return {
+    validatedEpochs: await loggedEpochs(log, 'val', step),
+    probedEpochs: await loggedEpochs(log, 'probe', step),
+    picturedEpochs: sheets.at(-1)?.value ?? nothingBehind.picturedEpochs,
+  };
 }
 
 /** Lines about images and steps that every summary has. */

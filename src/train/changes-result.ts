@@ -37,6 +37,7 @@ const trainChanges: Changes<TrainOptions> = {
   keep: false,
   logEvery: false,
   maxBadSteps: false,
+  tensorboard: false,
   device: false,
   precision: true,
   kernels: false,
@@ -55,6 +56,7 @@ const pretrainChanges: Changes<PretrainOptions> = {
   probeValPath: false,
   probeEvery: false,
   keepBest: false,
+  picturesEvery: false,
 };
 
 const linprobeChanges: Changes<LinprobeOptions> = {

@@ -1,15 +1,14 @@
 /** `log.jsonl` of a run, read back and cut line by line; `observers/jsonl.ts` writes it. */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { codeOf, UserError } from '../util/errors.js';
 import { explained } from '../util/system-errors.js';
 import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
 
-interface LogLine {
+export interface LogLine {
   readonly type: string;
   readonly step?: number;
   readonly epoch?: number;
-  readonly loss?: number;
   readonly [field: string]: unknown;
 }
 
@@ -23,7 +22,7 @@ export async function logHasSteps(path: string): Promise<boolean> {
 export async function epochLosses(path: string): Promise<number[]> {
   const losses: number[] = [];
   for await (const lines of readLog(path)) {
-    for (const { line } of lines) if (line?.type === 'epoch') losses.push(line.loss!);
+    for (const { line } of lines) if (line?.type === 'epoch') losses.push(line['loss'] as number);
   }
   return losses;
 }
@@ -42,7 +41,7 @@ export async function loggedEpochs(path: string, type: 'val' | 'probe', lastStep
 /** What the lines of a type have in a field up to step `lastStep`, in their order. */
 export async function loggedValues(
   path: string,
-  { type, field }: { readonly type: 'val' | 'probe'; readonly field: string },
+  { type, field }: { readonly type: 'val' | 'probe' | 'pictures'; readonly field: string },
   lastStep: number,
 ): Promise<{ step: number; value: number }[]> {
   const found: { step: number; value: number }[] = [];
@@ -53,6 +52,32 @@ export async function loggedValues(
     }
   }
   return found;
+}
+
+/** The lines of a log, some at a time, without those that are torn or damaged. */
+export async function* logLines(path: string): AsyncGenerator<LogLine[]> {
+  for await (const lines of readLog(path)) yield lines.flatMap(({ line }) => line ?? []);
+}
+
+/** The lines at the end of a log: of its last bytes where it has more. A file that is no log is a UserError. */
+export async function logTail(path: string, most: number): Promise<{ lines: LogLine[]; isWhole: boolean }> {
+  let handle: FileHandle | undefined;
+  try {
+    if (!(await stat(path)).isFile()) throw anotherFile(path);
+    handle = await open(path, 'r');
+    const { size } = await handle.stat();
+    const start = Math.max(0, size - most);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
+    const texts = buffer.subarray(0, bytesRead).toString().split('\n');
+    if (start > 0) texts.shift(); // most likely a part of a line
+    const lines = texts.flatMap((text) => parseLine(text) ?? []);
+    if (lines.length === 0 && texts.length > 1) throw anotherFile(path);
+    return { lines, isWhole: start === 0 };
+  } catch (error) {
+    throw explained(error, 'log', `to read ${path}`);
+  } finally {
+    await handle?.close();
+  }
 }
 
 /**
@@ -106,7 +131,7 @@ function anotherFile(path: string): UserError {
   );
 }
 
-function parseLine(bytes: Buffer): LogLine | undefined {
+function parseLine(bytes: Buffer | string): LogLine | undefined {
   try {
     const line: unknown = JSON.parse(bytes.toString());
     return typeof (line as LogLine | null)?.type === 'string' ? (line as LogLine) : undefined;

@@ -4,15 +4,13 @@ import { BadSteps } from './bad-steps.js';
 import { BatchFeed, OnceOfEachKind } from './batch-feed.js';
 import { endEpoch } from './end-epoch.js';
 import { Trainer } from './engine/trainer.js';
-import { judgeWeights } from './judge-weights.js';
+import { judgesOf, judgeWeights } from './judge-weights.js';
 import { Meter } from './meter.js';
 import type { RunResult, Tell } from './observer.js';
-import { Probing } from './probing.js';
 import { reportStep } from './report-step.js';
 import type { Run } from './run.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { takeStep } from './step.js';
-import { Validation } from './validate.js';
 
 /**
  * Trains to the end of the plan, or until `shouldStop` says so between two steps; saves before it returns, and before it
@@ -43,8 +41,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
   );
   const badSteps = new BadSteps(options.outputDir, options.maxBadSteps);
   const checkpoints = new RunCheckpoints(run, trainer, badSteps, tell);
-  const validation = new Validation(run, trainer, shouldStop, (found) => notes.tell(found));
-  const probing = new Probing(run, trainer, shouldStop);
+  const judges = judgesOf(run, trainer, shouldStop, (found) => notes.tell(found));
   try {
     await tell('started', {
       step: position.step,
@@ -55,14 +52,14 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
       compute: run.compute.description,
     });
     for (;;) {
-      // once in a while: end the epoch, save, validate, probe
+      // once in a while: end the epoch, save, draw, validate, probe
       const isEpochEnd = position.stepInEpoch === plan.stepsPerEpoch;
       if (isEpochEnd) position = await endEpoch(position, { options, plan, loader, feed }, tell);
       const isLast = position.step >= plan.totalSteps || (await communicator.max(Number(shouldStop()))) > 0;
       const isSave = checkpoints.isDue(position, isEpochEnd);
       if (isSave || isLast) await checkpoints.save(position);
-      await judgeWeights(position, { validation, probing, checkpoints }, tell);
-      if (isSave || isEpochEnd) meter.restart();
+      await judgeWeights(position, judges, checkpoints, tell);
+      if (isSave || position.stepInEpoch === 0) meter.restart();
       if (isLast) break;
 
       // ---------------------------------------------------------------------------------- one step
@@ -82,7 +79,7 @@ export async function train(run: Run, tell: Tell, shouldStop: () => boolean): Pr
     throw error;
   } finally {
     await loader.close();
-    validation.release();
+    judges.release();
     trainer.release();
   }
 }

@@ -66,6 +66,10 @@ export interface RunEvents {
   probed: { readonly epoch: number; readonly step: number; readonly metrics: Metrics };
   /** There is nothing of the probe for this epoch; the run goes on. */
   probeFailed: { readonly epoch: number; readonly step: number; readonly reason: string };
+  /** What the model makes of some pictures was drawn; `path` below the run directory. `epochs` are behind the weights. */
+  pictured: { readonly epochs: number; readonly step: number; readonly path: string };
+  /** There is no such sheet for these weights; the run goes on. */
+  picturesFailed: { readonly epochs: number; readonly step: number; readonly reason: string };
   /** There is no loss for this epoch; the run goes on. */
   validationFailed: { readonly epoch: number; readonly step: number; readonly reason: string };
   checkpointSaved: { readonly step: number; readonly path: string };

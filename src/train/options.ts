@@ -50,6 +50,8 @@ export interface TrainOptions {
   logEvery: number;
   /** Steps in a row without a finite loss and gradient that end the run. */
   maxBadSteps: number;
+  /** Whether event files for TensorBoard are written beside the log. */
+  tensorboard: boolean;
   device: string;
   precision: Precision;
   /** Whether to use the kernels of `src/kernels` where they were built. */
@@ -77,6 +79,8 @@ export interface PretrainOptions extends TrainOptions {
   probeEvery: number;
   /** By what the best checkpoint is kept beside the newest. */
   keepBest?: 'probe' | 'val';
+  /** Epochs between sheets of reconstructions, 0 for none; about twenty in the run where not given. */
+  picturesEvery?: number;
 }
 
 /** What a classifier is made of: an encoder that was pretrained, or a fresh one. */
@@ -138,6 +142,7 @@ export const trainDefaults = {
   keep: 3,
   logEvery: 10,
   maxBadSteps: 10,
+  tensorboard: true,
   device: 'cpu',
   precision: 'auto',
   kernels: true,

@@ -27,7 +27,8 @@ beforeAll(async () => {
 
 describe('a run', () => {
   test('writes its directory', () => {
-    expect(Object.keys(filesOf(run)).sort()).toEqual([
+    const files = Object.keys(filesOf(run)).map((name) => name.replace(/tfevents\.\d{10}\./, 'tfevents.…'));
+    expect(files.sort()).toEqual([
       'artifacts/eval_model.onnx',
       'artifacts/gradient_norm_model.onnx',
       'artifacts/manifest.json',
@@ -42,6 +43,9 @@ describe('a run', () => {
       'config.json',
       'images.list',
       'log.jsonl',
+      ...[0, 1, 2, 3].map((epochs) => `pictures/epoch-000${epochs}.png`),
+      'pictures/pictures.json',
+      'tensorboard/events.out.tfevents.…mae',
     ]);
     expect(readFileSync(join(run, 'checkpoints/latest'), 'utf8').trim()).toBe('step-9');
   });
@@ -134,6 +138,7 @@ describe('a run', () => {
       'save-every': 1,
       keep: 3,
       'max-bad-steps': 10,
+      tensorboard: true,
       'log-every': 1,
       'grad-checkpointing': false,
       device: 'cpu',

@@ -39,6 +39,7 @@ JUDGES = [
     "features",
     "probes",
     "classifier",
+    "tensorboard",
 ]
 # Judges work in float64 on one thread beside our own; waiting threads should not take its core.
 SETTINGS = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(HERE)}

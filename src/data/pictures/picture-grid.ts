@@ -3,10 +3,10 @@ import { extname } from 'node:path';
 import sharp from 'sharp';
 import { UserError } from '../../util/errors.js';
 import { replaceFile } from '../../util/replace-file.js';
+import { gridCanvas, gridLayout, gridSize } from './grid-canvas.js';
 
 /** Panels smaller than this are enlarged by whole factors, so that small models' pictures can be looked at. */
 const smallestPanel = 192;
-const gap = 8;
 
 /**
  * Writes rows of pictures as one PNG, JPEG or WebP, as the path ends, with white gaps.
@@ -16,38 +16,19 @@ const gap = 8;
 export async function writePictureGrid(
   path: string,
   rows: readonly (readonly Uint8Array[])[],
-  { height, width }: { height: number; width: number },
+  size: { height: number; width: number },
 ): Promise<void> {
-  const factor = Math.max(1, Math.ceil(smallestPanel / Math.max(height, width)));
-  const panel = { height: height * factor, width: width * factor };
-  const gridWidth = rows[0]!.length * (panel.width + gap) + gap;
-  const gridHeight = rows.length * (panel.height + gap) + gap;
-  const canvas = new Uint8Array(gridWidth * gridHeight * 3).fill(255);
-  rows.forEach((row, r) => {
-    row.forEach((picture, column) => {
-      const top = gap + r * (panel.height + gap);
-      const left = gap + column * (panel.width + gap);
-      for (let y = 0; y < panel.height; y++) {
-        const source = Math.floor(y / factor) * width;
-        let target = ((top + y) * gridWidth + left) * 3;
-        for (let x = 0; x < panel.width; x++) {
-          const pixel = (source + Math.floor(x / factor)) * 3;
-          canvas[target++] = picture[pixel]!;
-          canvas[target++] = picture[pixel + 1]!;
-          canvas[target++] = picture[pixel + 2]!;
-        }
-      }
-    });
-  });
+  const layout = gridLayout(size, smallestPanel);
+  const { height, width } = gridSize(layout, rows.length, rows[0]!.length);
   const format = pictureFormat(path);
   const largest = largestSides[format];
-  if (Math.max(gridWidth, gridHeight) > largest) {
+  if (Math.max(width, height) > largest) {
     throw new UserError(
-      `picture: expected at most ${largest} pixels a side in ${path}, got ${gridWidth} × ${gridHeight}; ` +
+      `picture: expected at most ${largest} pixels a side in ${path}, got ${width} × ${height}; ` +
         'give fewer pictures, or write a .png',
     );
   }
-  const picture = sharp(canvas, { raw: { width: gridWidth, height: gridHeight, channels: 3 } });
+  const picture = sharp(gridCanvas(rows, layout).data, { raw: { width, height, channels: 3 } });
   const bytes = await picture
     .withExif({ IFD0: { Software: writtenBy } })
     .toFormat(format, encodings[format])

@@ -88,6 +88,10 @@ export class ConsoleReporter implements RunObserver {
     this.note(`epoch ${epoch + 1}  no probe: ${reason}`);
   }
 
+  picturesFailed({ epochs, reason }: RunEvents['picturesFailed']): void {
+    this.note(`after epoch ${epochs}  no pictures: ${reason}`);
+  }
+
   imageSkipped({ path, reason }: RunEvents['imageSkipped']): void {
     this.#skippedImages++;
     if (this.#skippedImages <= skippedImagesShown) this.note(`skipped ${path}: ${reason}`);

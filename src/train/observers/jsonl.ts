@@ -1,22 +1,27 @@
 import { type Logger, pino } from 'pino';
 import { codeOf, messageOf, UserError } from '../../util/errors.js';
-import { trimLog } from '../log-file.js';
+import { type LogLine, trimLog } from '../log-file.js';
 import type { RunEvents, RunObserver } from '../observer.js';
 import { inLog } from '../validate.js';
 
 /** `log.jsonl`: one JSON object a line, each with a `time` and a `type`. */
 export class JsonLog implements RunObserver {
   readonly #path: string;
+  readonly #onLine: (line: LogLine) => void;
+  #totalSteps = Number.POSITIVE_INFINITY;
   #logger: Logger | undefined;
   #failure: unknown;
 
-  constructor(path: string) {
+  /** @param onLine is told each line that was written, without its time */
+  constructor(path: string, onLine: (line: LogLine) => void = () => {}) {
     this.#path = path;
+    this.#onLine = onLine;
   }
 
   /** Cuts off what a killed process wrote after the step that the run goes on from. */
   async started({ step, totalSteps, resumedFrom, device, compute }: RunEvents['started']): Promise<void> {
     await trimLog(this.#path, step);
+    this.#totalSteps = totalSteps;
     const resumed = { resumed_from: resumedFrom ?? null };
     this.#write({ type: 'start', step, total_steps: totalSteps, ...resumed, device, compute });
   }
@@ -87,14 +92,34 @@ export class JsonLog implements RunObserver {
     this.#write({ type: 'probe_failed', ...failure });
   }
 
+  pictured(sheet: RunEvents['pictured']): void {
+    this.#write({ type: 'pictures', ...sheet });
+  }
+
+  picturesFailed(failure: RunEvents['picturesFailed']): void {
+    this.#write({ type: 'pictures_failed', ...failure });
+  }
+
   checkpointSaved(checkpoint: RunEvents['checkpointSaved']): void {
     this.#write({ type: 'checkpoint', ...checkpoint });
   }
 
-  #write(line: Record<string, unknown>): void {
+  /** Whether the run came to its end, or was asked to stop before. */
+  finished({ step }: RunEvents['finished']): void {
+    this.#write({ type: 'end', step, how: step >= this.#totalSteps ? 'finished' : 'stopped' });
+  }
+
+  failed({ step }: RunEvents['failed']): void {
+    this.#write({ type: 'end', step, how: 'failed' });
+  }
+
+  #write(line: LogLine): void {
     this.#logger ??= this.#open();
     this.#logger.info(line);
-    if (this.#failure === undefined) return;
+    if (this.#failure === undefined) {
+      this.#onLine(line);
+      return;
+    }
     const reason = codeOf(this.#failure) ?? messageOf(this.#failure);
     throw new UserError(`log: cannot write to ${this.#path} (${reason}); free some space, then resume`);
   }

@@ -3,6 +3,8 @@
  *
  *   config.json, log.jsonl, lock, artifacts/
  *   images.list           the paths of its images below the data folder in their order, each ended by a zero byte
+ *   tensorboard/          event files, made of log.jsonl
+ *   pictures/             sheets of reconstructions, epoch-<N>.png, and pictures.json, what they show
  *   checkpoints/step-<N>/{model.safetensors, optimizer.safetensors, state.json, SHA256SUMS}
  *   checkpoints/latest    one line: the name of the last whole checkpoint
  *   checkpoints/best…     the same of the best one, where the run keeps it: see `bestNames`
@@ -33,6 +35,8 @@ export function runPaths(run: string) {
     log: join(run, 'log.jsonl'),
     lock: join(run, 'lock'),
     artifacts: join(run, 'artifacts'),
+    tensorboard: join(run, 'tensorboard'),
+    pictures: join(run, 'pictures'),
     checkpoints: join(run, 'checkpoints'),
     latest: join(run, 'checkpoints', 'latest'),
   };

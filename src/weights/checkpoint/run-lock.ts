@@ -66,6 +66,17 @@ export async function claimRunDirectory(run: string): Promise<RunLock> {
   }
 }
 
+/** Whether a living process trains in a run directory, as far as can be seen from here. Nothing is written. */
+export async function isHeld(run: string): Promise<boolean> {
+  const { lock } = runPaths(run);
+  try {
+    const found = await readHolder(lock);
+    return found !== undefined && isAlive(found.holder, (Date.now() - found.mtimeMs) / 1000);
+  } catch (error) {
+    throw explained(error, 'lock', `to read ${lock}`);
+  }
+}
+
 /**
  * Puts the file `mine` at `path`, where it may replace only the lock of a dead holder. Two processes that find
  * the same dead holder must not both replace it: the right to do so is itself a lock, named after that holder.
