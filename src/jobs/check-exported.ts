@@ -35,19 +35,30 @@ const tolerances = { fp32: 1e-3, fp16: 1e-2 };
  * Runs an exported encoder through onnxruntime-node's public API, on the CPU, and compares it with the evaluation
  * graph's encoder on the device. Throws where they differ, for one of the two is wrong.
  */
-export function checkEncoder(
+export async function checkEncoder(
   path: string,
   encoder: Encoder,
   pool: Pool,
   place: Place,
   precision: 'fp32' | 'fp16' = 'fp32',
 ): Promise<ExportCheck> {
+  return (await checkOutputs(path, encoder, [pool], place, precision))[0]!;
+}
+
+/** As `checkEncoder`, for a model with an output for each of some pools, in their order. */
+export function checkOutputs(
+  path: string,
+  encoder: Encoder,
+  pools: readonly Pool[],
+  place: Place,
+  precision: 'fp32' | 'fp16' = 'fp32',
+): Promise<ExportCheck[]> {
   const tolerance = tolerances[precision];
   return checkModel(path, encoder.config, tolerance, place, async (runtime, images) => {
-    const evaluator = openEncoder(runtime, encoder, [pool], checkedImages);
+    const evaluator = openEncoder(runtime, encoder, pools, checkedImages);
     try {
       await evaluator.run({ images });
-      return evaluator.outputs[pool]!;
+      return pools.map((pool) => evaluator.outputs[pool]!);
     } finally {
       evaluator.release();
     }
@@ -55,16 +66,22 @@ export function checkEncoder(
 }
 
 /** As `checkEncoder`, for a classifier and its logits. */
-export function checkClassifier(path: string, classifier: Classifier, place: Place): Promise<ExportCheck> {
-  return checkModel(path, classifier.config, tolerances.fp32, place, async (runtime, images) => {
+export async function checkClassifier(
+  path: string,
+  classifier: Classifier,
+  place: Place,
+): Promise<ExportCheck> {
+  const { config } = classifier;
+  const checks = await checkModel(path, config, tolerances.fp32, place, async (runtime, images) => {
     const evaluator = openClassifier(runtime, classifier, checkedImages);
     try {
       await evaluator.run({ images });
-      return evaluator.outputs['logits']!;
+      return [evaluator.outputs['logits']!];
     } finally {
       evaluator.release();
     }
   });
+  return checks[0]!;
 }
 
 async function checkModel(
@@ -72,24 +89,27 @@ async function checkModel(
   config: ModelConfig,
   tolerance: number,
   { threads, device }: Place,
-  evaluate: (runtime: Runtime, images: Uint8Array) => Promise<Float32Array>,
-): Promise<ExportCheck> {
+  evaluate: (runtime: Runtime, images: Uint8Array) => Promise<readonly Float32Array[]>,
+): Promise<ExportCheck[]> {
   const { height, width } = imageSize(config);
   const images = randomImages(checkedImages * height * width * 3);
   const session = await openExported(path, config, threads);
-  const { name, shape, data: got } = (await session.run(images).finally(() => session.release()))[0]!;
+  const outputs = await session.run(images).finally(() => session.release());
   const runtime = new Runtime({ threads, device });
-  const expected = await evaluate(runtime, images).finally(() => runtime.release());
-  const difference = got.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
-  const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  const limit = tolerance * Math.max(1, largest);
-  if (got.length !== expected.length || !(difference <= limit)) {
-    throw new Error(
-      `export: expected ${path} to give ${expected.length} numbers within ${limit.toExponential(1)} of the ` +
-        `evaluation graph's, got ${got.length} that differ by ${difference.toExponential(1)}`,
-    );
-  }
-  return { name, shape, size: formatInputSize(config), difference, largest };
+  const evaluated = await evaluate(runtime, images).finally(() => runtime.release());
+  return evaluated.map((expected, i) => {
+    const { name, shape, data: got } = outputs[i]!;
+    const difference = got.reduce((most, value, k) => Math.max(most, Math.abs(value - expected[k]!)), 0);
+    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const limit = tolerance * Math.max(1, largest);
+    if (got.length !== expected.length || !(difference <= limit)) {
+      throw new Error(
+        `export: expected ${path} to give ${expected.length} numbers within ${limit.toExponential(1)} of the ` +
+          `evaluation graph's, got ${got.length} that differ by ${difference.toExponential(1)}`,
+      );
+    }
+    return { name, shape, size: formatInputSize(config), difference, largest };
+  });
 }
 
 function randomImages(length: number): Uint8Array {

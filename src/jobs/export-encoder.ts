@@ -194,7 +194,7 @@ export function checkFitsFloat16({ parameters, path }: Pick<Weights, 'parameters
     const large = values.find((value) => Math.abs(value) >= 65520);
     if (large === undefined) continue;
     throw new UserError(
-      `--fp16: expected numbers up to 65504 in ${path}, got ${large} in ${name}; export it in float32`,
+      `float16: expected weights up to 65504 in ${path}, got ${large} in ${name}; export-encoder without --fp16 takes them`,
     );
   }
 }
