@@ -1,11 +1,12 @@
 /** What a classifier tells, and what it is exported as, against ONNX Runtime's own package and arithmetic. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { embed, embedDefaults } from '../../src/jobs/embed.js';
 import { exportModel } from '../../src/jobs/export.js';
 import { exportClassifier } from '../../src/jobs/export-classifier.js';
 import { exportEncoder } from '../../src/jobs/export-encoder.js';
+import { exportWeb, exportWebDefaults } from '../../src/jobs/export-web.js';
 import { type Prediction, predict, predictDefaults } from '../../src/jobs/predict.js';
 import { chooseDevice } from '../../src/runtime/choose-device.js';
 import { loadInitialWeights } from '../../src/weights/foreign/initial-weights.js';
@@ -322,6 +323,15 @@ describe('an encoder that was fine-tuned on the mean of its tokens', () => {
     const embedded = first!.split(',').slice(-width).map(Number);
     for (const [k, value] of embedded.entries())
       expect(Math.abs(value - features.data[k]!)).toBeLessThan(1e-4);
+  });
+
+  test('is a classifier, which --format web has no folder for', async () => {
+    const options = { ...exportWebDefaults, threads: 1, numWorkers: 0, device: 'cpu', checkpoint };
+    const listener = { note: ignore, stage: ignore, progress: ignore };
+    await expect(exportWeb({ ...options, output: join(folder, 'web') }, listener)).rejects.toThrow(
+      /^--format: expected hf, mae or timm for .*, which is a classifier, got web; mae export-classifier writes it/,
+    );
+    expect(existsSync(join(folder, 'web'))).toBe(false);
   });
 
   test.each(['cls', 'none'] as const)('has none of --pool %s', async (pool) => {
