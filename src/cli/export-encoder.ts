@@ -47,7 +47,7 @@ export const options = {
     coerce: opset,
     requiresArg: true,
     defaultDescription: String(opsetVersion),
-    describe: '17, for ONNX Runtime 1.12 and later, or 20, for 1.17 and later',
+    describe: 'Version of ONNX’s operators: 17, for ONNX Runtime 1.12 and later, or 20, for 1.17 and later',
   },
   fp16: {
     type: 'boolean',

@@ -79,11 +79,11 @@ function usage(config: ModelConfig, pool: 'mean' | 'cls'): string {
 
 transformers.js; \`{ dtype: 'fp16' }\` or \`'q8'\` as a third argument takes a smaller file:
 
-\`\`\`js
-import { pipeline } from '@huggingface/transformers';
-const extract = await pipeline('image-feature-extraction', 'path/of/this/folder');
-const features = await extract('picture.jpg', { pool: true }); // [1, ${config.embedDim}]; without pool all tokens
-\`\`\`
+${fenced('js', [
+  "import { pipeline } from '@huggingface/transformers';",
+  "const extract = await pipeline('image-feature-extraction', 'path/of/this/folder');",
+  `const features = await extract('picture.jpg', { pool: true }); // [1, ${config.embedDim}]; without pool all tokens`,
+])}
 
 transformers:
 
@@ -105,6 +105,10 @@ features = session.run(["pooler_output"], {"pixel_values": pixels})[0]
 \`last_hidden_state\` has all tokens after the final norm, the class token first. \`pooler_output\` of the ONNX models is ${pooled};
 transformers' ViTModel computes its own, which its class allows to be of the class token alone: it is the class token as it
 is. ${pool === 'mean' ? 'The mean is better for frozen features: no loss of pretraining asks anything of the class token.' : ''}`.trimEnd();
+}
+
+function fenced(language: string, lines: readonly string[]): string {
+  return [`\`\`\`${language}`, ...lines, '```'].join('\n');
 }
 
 function filesTable(models: readonly WebModel[]): string {
