@@ -49,7 +49,7 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   koffi: ['runtime', 'data/decode/turbojpeg', 'data/native-resampler'],
   'ml-matrix': ['jobs/baselines/patch-filters'],
   'onnx-proto': ['compiler/onnx'],
-  'onnxruntime-node': ['runtime', 'jobs/check-exported'],
+  'onnxruntime-node': ['runtime', 'jobs/exported-session'],
   pino: ['train/observers/jsonl'],
   sharp: ['data/decode/sharp', 'data/pictures/picture-grid', 'data/pictures/svg'],
   yargs: ['cli'],

@@ -7,7 +7,7 @@ import {
 import type { ModelConfig } from '../model/config.js';
 import type { ParameterSpec } from '../model/parameters.js';
 import { encoderMetadata, withData, writeOnnxModel } from './export-encoder.js';
-import { classifierGraph } from './graphs.js';
+import { classifierGraph } from './exported-graphs.js';
 
 /** A classifier whose head is one linear layer. */
 export interface ExportedClassifier {
@@ -55,5 +55,5 @@ export function writeClassifierModel(path: string, classifier: ExportedClassifie
   const { config, pool, norm, classes, parameters } = classifier;
   const graph = classifierGraph(config, pool, norm, classes.length);
   const initializers = withData(exportedParameters(classifier), parameters);
-  return writeOnnxModel(path, graph, initializers, classifierMetadata(classifier));
+  return writeOnnxModel(path, graph, initializers, { metadata: classifierMetadata(classifier) });
 }

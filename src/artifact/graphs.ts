@@ -15,19 +15,13 @@ import {
   nextName,
 } from '../compiler/training-names.js';
 import { tunedFeatures } from '../model/classifier.js';
-import {
-  type ClassifierPool,
-  type EncoderNorm,
-  headParameters,
-  normedEncoder,
-} from '../model/classifier-parameters.js';
-import { imageSize, layerNormEps, type ModelConfig } from '../model/config.js';
-import { layerNorm, linear, type Parameters } from '../model/layers.js';
+import { type EncoderNorm, normedEncoder } from '../model/classifier-parameters.js';
+import type { ModelConfig } from '../model/config.js';
+import { layerNorm, type Parameters } from '../model/layers.js';
 import { maeLatent } from '../model/mae.js';
 import { imageInputs } from '../model/mask.js';
 import { isTrained, type ParameterSpec } from '../model/parameters.js';
 import type { BatchInput, Task } from '../model/task.js';
-import { vitTokens } from '../model/vit.js';
 import { type Shape, sameShape } from '../util/shape.js';
 import { gradientsDoneName } from './manifest.js';
 
@@ -201,61 +195,8 @@ export function featuresGraph(
   return { name: 'features_model', inputs, outputs };
 }
 
-/** The exported encoder. pixel_values [batch, 3, H, W] → features [batch, D], or last_hidden_state [batch, 1 + L, D]. */
-export function encoderGraph(config: ModelConfig, pool: Pool, norm: EncoderNorm = 'norm'): Graph {
-  const { byName: p, values } = declareParameters(normedEncoder(config, norm));
-  const pixelValues = pixelInput(config);
-  return {
-    name: 'encoder',
-    inputs: [pixelValues, ...values],
-    outputs: [
-      {
-        name: pool === 'none' ? 'last_hidden_state' : 'features',
-        value: exportedFeatures(config, p, pixelValues, pool, norm),
-      },
-    ],
-  };
-}
-
-/** The exported classifier. pixel_values [batch, 3, H, W] → logits [batch, C]. */
-export function classifierGraph(
-  config: ModelConfig,
-  pool: ClassifierPool,
-  norm: EncoderNorm,
-  classes: number,
-): Graph {
-  const { byName: p, values } = declareParameters([
-    ...normedEncoder(config, norm),
-    ...headParameters(config, classes, 0),
-  ]);
-  const pixelValues = pixelInput(config);
-  const logits = linear(exportedFeatures(config, p, pixelValues, pool, norm), p, 'head');
-  return {
-    name: 'classifier',
-    inputs: [pixelValues, ...values],
-    outputs: [{ name: 'logits', value: logits }],
-  };
-}
-
-function pixelInput(config: ModelConfig): Value {
-  const { height, width } = imageSize(config);
-  return input('pixel_values', 'float32', [1, 3, height, width]);
-}
-
-function exportedFeatures(
-  config: ModelConfig,
-  p: Parameters,
-  pixelValues: Value,
-  pool: Pool,
-  norm: EncoderNorm,
-): Value {
-  const tokens = vitTokens(config, p, pixelValues);
-  const normed = (x: Value) => layerNorm(x, p, norm, layerNormEps(config));
-  return norm === 'norm' ? pooled(normed(tokens), pool) : normed(pooled(tokens, pool));
-}
-
 /** The class token, the mean of the patch tokens, or all tokens. hidden: [B, 1 + L, D]. */
-function pooled(hidden: Value, pool: Pool): Value {
+export function pooled(hidden: Value, pool: Pool): Value {
   const [batch, tokens, width] = hidden.shape as [number, number, number];
   switch (pool) {
     case 'none':

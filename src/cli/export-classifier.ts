@@ -1,7 +1,6 @@
 import type { Options } from 'yargs';
-import { checkClassifier } from '../jobs/check-exported.js';
 import { exportClassifier } from '../jobs/export-classifier.js';
-import { type EncoderFormat, encoderFormat } from '../jobs/export-encoder.js';
+import { type EncoderFormat, encoderFormat, runtimeNeeded } from '../jobs/export-encoder.js';
 import { chooseDevice } from '../runtime/choose-device.js';
 import { deviceFlag, noteThreads, outputFlag, threadsFlag } from './common-flags.js';
 import { printCheck } from './export-encoder.js';
@@ -27,9 +26,11 @@ export const options = {
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   noteThreads(argv.threads);
   const device = chooseDevice(argv.device);
-  const { output, threads } = argv;
+  const { output } = argv;
   const format = encoderFormat(output, argv.format as EncoderFormat | undefined);
-  const classifier = await exportClassifier({ ...argv, format }, note);
-  print(`wrote ${output}: ${classifier.classes.length} classes`);
-  if (format === 'onnx') printCheck(await checkClassifier(output, classifier, { threads, device }));
+  const { classes, check } = await exportClassifier({ ...argv, device, format }, note);
+  print(`wrote ${output}: ${classes.length} classes`);
+  if (check === undefined) return;
+  printCheck(check);
+  print(runtimeNeeded());
 }

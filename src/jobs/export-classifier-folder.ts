@@ -5,14 +5,14 @@ import { type Classifier, classifierParameters, withLinearHead } from '../weight
 import { modelMetadata } from '../weights/foreign/model-info.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
 import { preprocessorConfig, transformersClassifierConfig } from '../weights/foreign/transformers-config.js';
-import type { ExportFormat } from './check-export.js';
+import type { WeightsFormat } from './check-export.js';
 import { type ExportedFolder, tensorOf, transformersTensors } from './export-folder.js';
 
 /**
  * A fine-tuned model, or a linear probe, as a folder of a format. For others batch norm is part of the linear layer; a
  * UserError where their model cannot be this one.
  */
-export function exportedClassifier(classifier: Classifier, format: ExportFormat): ExportedFolder {
+export function exportedClassifier(classifier: Classifier, format: WeightsFormat): ExportedFolder {
   const { config, step } = classifier;
   if (format === 'mae') {
     const specs = classifierParameters(config, classifier, classifier);

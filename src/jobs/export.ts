@@ -11,13 +11,13 @@ import { modelMetadata } from '../weights/foreign/model-info.js';
 import { timmConfig } from '../weights/foreign/timm-config.js';
 import { transformersConfig } from '../weights/foreign/transformers-config.js';
 import { type FoundModel, loadWeights, type Weights } from '../weights/foreign/weights.js';
-import { checkExportFolder, type ExportFormat } from './check-export.js';
+import { checkExportFolder, type WeightsFormat } from './check-export.js';
 import { exportedClassifier } from './export-classifier-folder.js';
 import { type ExportedFolder, tensorOf, transformersTensors } from './export-folder.js';
 
 export interface ExportOptions extends Heads {
   readonly checkpoint: string;
-  readonly format: ExportFormat;
+  readonly format: WeightsFormat;
   /** The folder to write. */
   readonly output: string;
 }
@@ -56,7 +56,7 @@ export async function exportModel(
 }
 
 /** What a format cannot hold of these weights; each a line. */
-function leftOut(weights: Weights, format: ExportFormat): string[] {
+function leftOut(weights: Weights, format: WeightsFormat): string[] {
   if (format !== 'timm') {
     return weights.hasDecoder || weights.head
       ? []
@@ -69,7 +69,7 @@ function leftOut(weights: Weights, format: ExportFormat): string[] {
   ];
 }
 
-const exporters: Record<ExportFormat, (weights: Weights) => ExportedFolder> = {
+const exporters: Record<WeightsFormat, (weights: Weights) => ExportedFolder> = {
   hf: (weights) => ({
     configs: { 'config.json': transformersConfig(weights, !weights.hasDecoder) },
     metadata: { format: 'pt', 'mae.step': String(weights.step) },

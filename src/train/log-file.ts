@@ -80,6 +80,19 @@ export async function logTail(path: string, most: number): Promise<{ lines: LogL
   }
 }
 
+/** The last line of a type up to step `lastStep`, if there is one. */
+export async function lastLogged(
+  path: string,
+  type: 'val' | 'probe',
+  lastStep: number,
+): Promise<Readonly<Record<string, unknown>> | undefined> {
+  let last: LogLine | undefined;
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) if (line?.type === type && !isLater(line, lastStep)) last = line;
+  }
+  return last;
+}
+
 /**
  * Removes what a killed process wrote after the checkpoint that the run goes on from: lines of later steps and
  * a torn last line.

@@ -1,6 +1,6 @@
 /** Files that appear whole: written beside their place and renamed. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf, UserError } from './errors.js';
@@ -18,24 +18,60 @@ export async function replaceFile(
   where: string,
   write: (temporary: string) => Promise<unknown>,
 ): Promise<void> {
-  try {
+  await named(path, where, async () => {
     const place = placeOf(path);
-    makeFolder(dirname(place));
-    removeAbandoned(dirname(place));
-    const temporary = join(dirname(place), `.mae-${process.pid}-${randomUUID().slice(0, 8)}.tmp`);
-    await withRemoval(
-      () => rmSync(temporary, { force: true }),
-      async () => {
-        await write(temporary);
-        const handle = await open(temporary, 'r+');
-        await handle.sync().finally(() => handle.close());
-        await rename(temporary, place);
-      },
-    );
+    await withTemporary(dirname(place), async (temporary) => {
+      await write(temporary);
+      await putInPlace(temporary, place);
+    });
+  });
+}
+
+/**
+ * Replaces files of a folder together, as `replaceFile` does one: `write` makes them in the folder that it is given, checks
+ * them, and returns their names in the order in which they are to appear. Names may have folders.
+ */
+export async function replaceFiles(
+  folder: string,
+  where: string,
+  write: (temporary: string) => Promise<readonly string[]>,
+): Promise<void> {
+  await named(folder, where, () =>
+    withTemporary(folder, async (temporary) => {
+      mkdirSync(temporary);
+      for (const name of await write(temporary)) {
+        makeFolder(dirname(join(folder, name)));
+        await putInPlace(join(temporary, name), placeOf(join(folder, name)));
+      }
+    }),
+  );
+}
+
+/** What fails with the path that a person gave. */
+async function named(path: string, where: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
   } catch (error) {
     const cause = error instanceof UserError && error.cause !== undefined ? error.cause : error;
     throw explained(cause, where, `to write ${path}`);
   }
+}
+
+/** A path in a folder, which is made if need be, of a file or folder that goes again. */
+async function withTemporary(folder: string, use: (temporary: string) => Promise<void>): Promise<void> {
+  makeFolder(folder);
+  removeAbandoned(folder);
+  const temporary = join(folder, `.mae-${process.pid}-${randomUUID().slice(0, 8)}.tmp`);
+  await withRemoval(
+    () => rmSync(temporary, { recursive: true, force: true }),
+    () => use(temporary),
+  );
+}
+
+async function putInPlace(temporary: string, place: string): Promise<void> {
+  const handle = await open(temporary, 'r+');
+  await handle.sync().finally(() => handle.close());
+  await rename(temporary, place);
 }
 
 /** Where a link leads, or the path itself. */
@@ -51,7 +87,8 @@ function placeOf(path: string): string {
 function removeAbandoned(folder: string): void {
   for (const name of readdirSync(folder)) {
     const pid = /^\.mae-(\d+)-[0-9a-f]{8}\.tmp$/.exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+    if (pid !== undefined && !isAlive(Number(pid)))
+      rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 

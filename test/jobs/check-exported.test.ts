@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { checkEncoder } from '../../src/jobs/check-exported.js';
 import { exportEncoder } from '../../src/jobs/export-encoder.js';
 import { chooseDevice } from '../../src/runtime/choose-device.js';
-import type { Weights } from '../../src/weights/foreign/weights.js';
+import { loadEncoder, type Weights } from '../../src/weights/foreign/weights.js';
 import { fileFolder } from '../support/cli-files.js';
 import { weightsPath } from '../weights/foreign/weight-goldens.js';
 
@@ -14,13 +14,10 @@ const place = { threads: 1, device: chooseDevice('cpu') };
 const notes: string[] = [];
 let weights: Weights;
 beforeAll(async () => {
-  const options = {
-    pool: 'cls',
-    checkpoint: weightsPath('hf-4'),
-    output: path,
-    format: 'onnx',
-  } as const;
-  weights = await exportEncoder(options, (note) => notes.push(note));
+  const checkpoint = weightsPath('hf-4');
+  const options = { ...place, pool: 'cls', checkpoint, output: path, format: 'onnx' } as const;
+  await exportEncoder(options, (note) => notes.push(note));
+  weights = await loadEncoder(checkpoint);
 });
 
 test('notes of the reader are handed on', () => {

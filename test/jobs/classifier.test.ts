@@ -1,12 +1,14 @@
 /** What a classifier tells, and what it is exported as, against ONNX Runtime's own package and arithmetic. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { embed, embedDefaults } from '../../src/jobs/embed.js';
 import { exportModel } from '../../src/jobs/export.js';
 import { exportClassifier } from '../../src/jobs/export-classifier.js';
 import { exportEncoder } from '../../src/jobs/export-encoder.js';
+import { exportWeb, exportWebDefaults } from '../../src/jobs/export-web.js';
 import { type Prediction, predict, predictDefaults } from '../../src/jobs/predict.js';
+import { chooseDevice } from '../../src/runtime/choose-device.js';
 import { loadInitialWeights } from '../../src/weights/foreign/initial-weights.js';
 import { type ClassifierFile, writeClassifier } from '../support/classifier-file.js';
 import { pictureNames, pictures, runOnnx, writePictures, writePng } from '../support/classifier-pictures.js';
@@ -67,6 +69,7 @@ function difference(a: Prediction, b: Prediction): number {
 }
 
 const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), 'utf8'));
+const place = { threads: 1, device: chooseDevice('cpu') };
 const ignore = () => {};
 
 describe.each([
@@ -82,7 +85,7 @@ describe.each([
   beforeAll(async () => {
     checkpoint = classifier({ kind, pool });
     told = await predicted(checkpoint);
-    await exportClassifier({ checkpoint, output: output('model.onnx'), format: 'onnx' }, ignore);
+    await exportClassifier({ ...place, checkpoint, output: output('model.onnx'), format: 'onnx' }, ignore);
   });
 
   test('tells what its ONNX model gives for the same pixels, of which a batch may have any number', async () => {
@@ -119,7 +122,10 @@ describe.each([
   });
 
   test('as safetensors has timm’s names, and no batch norm', async () => {
-    await exportClassifier({ checkpoint, output: output('out.safetensors'), format: 'safetensors' }, ignore);
+    await exportClassifier(
+      { ...place, checkpoint, output: output('out.safetensors'), format: 'safetensors' },
+      ignore,
+    );
     const { tensors, metadata } = readTensorFile(output('out.safetensors'));
     const norm = hasOwnNorm ? 'fc_norm' : 'norm';
     expect([...tensors.keys()].filter((name) => !name.startsWith('blocks.'))).toEqual([
@@ -145,7 +151,7 @@ describe.each([
     if (pool === 'cls') await exportModel({ checkpoint, format: 'hf', output: output('hf') }, ignore);
     for (const [i, given] of from.entries()) {
       const path = output(`encoder-${i}.onnx`);
-      await exportEncoder({ checkpoint: given, output: path, format: 'onnx', pool }, ignore);
+      await exportEncoder({ ...place, checkpoint: given, output: path, format: 'onnx', pool }, ignore);
       encoders.push((await runOnnx(path, pictures)).data);
     }
     for (const other of encoders.slice(1)) expect(other).toEqual(encoders[0]);
@@ -300,8 +306,8 @@ describe('an encoder that was fine-tuned on the mean of its tokens', () => {
     const [encoder, whole, csv] = ['encoder.onnx', 'whole.onnx', 'mean.csv'].map((name) =>
       join(folder, name),
     ) as [string, string, string];
-    await exportEncoder({ checkpoint, output: encoder, format: 'onnx', pool: 'mean' }, ignore);
-    await exportClassifier({ checkpoint, output: whole, format: 'onnx' }, ignore);
+    await exportEncoder({ ...place, checkpoint, output: encoder, format: 'onnx', pool: 'mean' }, ignore);
+    await exportClassifier({ ...place, checkpoint, output: whole, format: 'onnx' }, ignore);
     const [features, logits] = [await runOnnx(encoder, pictures), await runOnnx(whole, pictures)];
     const { tensors } = readTensorFile(checkpoint);
     const [weight, bias] = [tensors.get('head.weight')!.data, tensors.get('head.bias')!.data];
@@ -319,11 +325,20 @@ describe('an encoder that was fine-tuned on the mean of its tokens', () => {
       expect(Math.abs(value - features.data[k]!)).toBeLessThan(1e-4);
   });
 
+  test('is a classifier, which --format web has no folder for', async () => {
+    const options = { ...exportWebDefaults, threads: 1, numWorkers: 0, device: 'cpu', checkpoint };
+    const listener = { note: ignore, stage: ignore, progress: ignore };
+    await expect(exportWeb({ ...options, output: join(folder, 'web') }, listener)).rejects.toThrow(
+      /^--format: expected hf, mae or timm for .*, which is a classifier, got web; mae export-classifier writes it/,
+    );
+    expect(existsSync(join(folder, 'web'))).toBe(false);
+  });
+
   test.each(['cls', 'none'] as const)('has none of --pool %s', async (pool) => {
     const output = join(folder, 'never.onnx');
-    await expect(exportEncoder({ checkpoint, output, format: 'onnx', pool }, ignore)).rejects.toThrow(
-      /^--pool: expected mean for .*, got (cls|none); give --pool mean$/,
-    );
+    await expect(
+      exportEncoder({ ...place, checkpoint, output, format: 'onnx', pool }, ignore),
+    ).rejects.toThrow(/^--pool: expected mean for .*, got (cls|none); give --pool mean$/);
   });
 
   test('starts no pretraining', async () => {

@@ -1,7 +1,8 @@
 /** The exported encoder, run as its users run it, against the encoder of the training graph. */
 import ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encoderGraph, featuresGraph, type Pool } from '../../src/artifact/graphs.js';
+import { encoderGraph } from '../../src/artifact/exported-graphs.js';
+import { featuresGraph, type Pool } from '../../src/artifact/graphs.js';
 import { expandDefinitions } from '../../src/compiler/lowering/expand.js';
 import { encodeModel } from '../../src/compiler/onnx/encode.js';
 import { patchCount } from '../../src/model/config.js';

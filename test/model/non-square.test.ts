@@ -4,7 +4,8 @@
  */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encoderGraph, featuresGraph } from '../../src/artifact/graphs.js';
+import { encoderGraph } from '../../src/artifact/exported-graphs.js';
+import { featuresGraph } from '../../src/artifact/graphs.js';
 import { patchifyPixels, unpatchifyPixels } from '../../src/data/pictures/pixels.js';
 import { checkModelConfig, imageSize, type ModelConfig, parseModelConfig } from '../../src/model/config.js';
 import { sinCosPositions } from '../../src/model/positions.js';

@@ -37,6 +37,7 @@ JUDGES = [
     "optimizers",
     "finetune",
     "features",
+    "web",
     "probes",
     "classifier",
     "tensorboard",

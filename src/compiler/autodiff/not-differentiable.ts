@@ -2,6 +2,7 @@ import type { Op } from '../graph/op.js';
 
 const derivative = 'it is a derivative itself: first derivatives only';
 const lowered = 'graphs get it when they are lowered, after differentiation';
+const inference = 'graphs for inference alone have it';
 const afterGradients = 'it works on gradients that are there already: no loss is made of it';
 
 /** The operators that no gradient flows through, and why. All others have a rule. */
@@ -19,6 +20,15 @@ export const notDifferentiable = {
   FusedGemm: lowered,
   FusedLayerNormalization: lowered,
   ColumnSums: lowered,
+
+  Conv: inference,
+  Shape: inference,
+  Range: inference,
+  Resize: inference,
+  Sin: inference,
+  Cos: inference,
+  DynamicQuantizeLinear: inference,
+  MatMulInteger: inference,
 
   SumOfSquares: afterGradients,
   AdamW: afterGradients,

@@ -42,6 +42,23 @@ export type GradientOp = 'GeluGrad' | 'SoftmaxGrad' | 'LayerNormalizationGrad' |
 export type MicrosoftOp = 'AdamWOptimizer' | 'InPlaceAccumulatorV2';
 
 /**
+ * Operators that graphs for inference alone have: of models that take pictures of any size (their sizes are numbers of the
+ * graph), and of models in 8 bits.
+ */
+export type InferenceOp =
+  | 'Conv'
+  | 'Shape'
+  | 'Range'
+  | 'Resize'
+  | 'Sin'
+  | 'Cos'
+  | 'DynamicQuantizeLinear'
+  | 'MatMulInteger';
+
+/** Versions of ONNX's operators that a graph can be written in. */
+export type Opset = 17 | 20;
+
+/**
  * Every operator of a graph. `FusedOp`, `GradientOp` and `Attention` are ours (domain `mae`), `MicrosoftOp` those of ONNX
  * Runtime (domain `com.microsoft`), the rest are ONNX's.
  */
@@ -53,4 +70,5 @@ export type Op =
   | ReductionOp
   | FusedOp
   | GradientOp
+  | InferenceOp
   | MicrosoftOp;

@@ -30,6 +30,7 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   MatMul: 'half',
   Gemm: 'half',
   Attention: 'half',
+  Conv: 'half',
   AttentionGrad: 'half',
 
   Gelu: 'follows',
@@ -41,6 +42,7 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   Split: 'follows',
   Gather: 'follows',
   Expand: 'follows',
+  Shape: 'follows',
 
   Neg: 'float32',
   Exp: 'float32',
@@ -66,6 +68,12 @@ const precisionOf: { readonly [K in Op]: 'half' | 'follows' | 'float32' } = {
   ReduceSumSquare: 'float32',
   ReduceLogSumExp: 'float32',
   SumOfSquares: 'float32',
+  Range: 'float32',
+  Resize: 'float32',
+  Sin: 'float32',
+  Cos: 'float32',
+  DynamicQuantizeLinear: 'float32',
+  MatMulInteger: 'float32',
   AdamW: 'float32',
   // these come in after this pass, or belong to other runtimes
   FusedGemm: 'float32',

@@ -1,17 +1,20 @@
 import onnxProto from 'onnx-proto';
 import { bytesOf } from '../../util/bytes.js';
-import type { Shape } from '../../util/shape.js';
 import { checkGraph } from '../graph/check.js';
 import type { Attribute, DType, Graph, Node, TensorData, Value } from '../graph/graph.js';
+import type { Initializer } from '../graph/initializer.js';
 import { nameValues } from '../graph/names.js';
-import type { MicrosoftOp, Op } from '../graph/op.js';
+import type { MicrosoftOp, Op, Opset } from '../graph/op.js';
 import { isOwnOp, type OwnOp, ownOps } from '../graph/own-ops.js';
 
 const { onnx } = onnxProto;
 
-/** ONNX 1.15: Gelu came with opset 20, which wants IR version 9. Read by ONNX Runtime 1.17 and later. */
-export const opsetVersion = 20;
-const irVersion = 9;
+/**
+ * Versions of ONNX's operators that graphs are written in, with the version of the file format that they came with:
+ * LayerNormalization came with 17, Gelu with 20. `lowering/for-opset.ts` says what 17 needs.
+ */
+const irVersions: Readonly<Record<Opset, number>> = { 17: 8, 20: 9 };
+export const opsetVersion = 20 satisfies Opset;
 /** The domain of the operators of `src/kernels`, and that of ONNX Runtime. */
 const ownDomain = 'mae';
 const microsoftDomain = 'com.microsoft';
@@ -32,6 +35,7 @@ const onnxFloats: { readonly [K in Exclude<Op, OwnOp | MicrosoftOp>]?: readonly 
   Gemm: ['alpha'],
   HardSigmoid: ['alpha', 'beta'],
   LayerNormalization: ['epsilon'],
+  Resize: ['cubic_coeff_a'],
 };
 const microsoftFloats: { readonly [K in MicrosoftOp]: readonly string[] } = {
   AdamWOptimizer: ['alpha', 'beta', 'epsilon', 'weight_decay'],
@@ -39,11 +43,8 @@ const microsoftFloats: { readonly [K in MicrosoftOp]: readonly string[] } = {
 };
 const isMicrosoftOp = (op: Op): op is MicrosoftOp => Object.hasOwn(microsoftFloats, op);
 
-export interface Initializer {
-  readonly name: string;
-  readonly shape: Shape;
-  readonly data: Float32Array;
-}
+/** Names of the axes of an input or output that may have any size, by their places. */
+export type FreeAxes = Readonly<Record<number, string | undefined>>;
 
 export interface EncodeOptions {
   /** Written to the model's metadata_props. */
@@ -52,12 +53,22 @@ export interface EncodeOptions {
   initializers?: readonly Initializer[];
   /** The name of a leading axis that may have any size when the model runs. */
   batchAxis?: string;
-  /** Puts initializers into a file of their own: ONNX's external data, for models over protobuf's 2 GiB. */
-  externalData?: string;
+  /** More axes of that kind, by the names of inputs and outputs. */
+  freeAxes?: Readonly<Record<string, FreeAxes>>;
+  /**
+   * Puts initializers into a file of their own, or each into a file: ONNX's external data, for models over protobuf's 2 GiB.
+   */
+  externalData?: string | readonly string[];
+  opset?: Opset;
 }
 
 /** The bytes of an ONNX model. Same graph, same bytes. */
 export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Array {
+  const { opset = opsetVersion, batchAxis, freeAxes = {} } = options;
+  const axesOf = (name: string): FreeAxes => ({
+    ...(batchAxis !== undefined && { 0: batchAxis }),
+    ...freeAxes[name],
+  });
   checkGraph(graph);
   const { nodes, nameOf } = nameValues(graph);
   const constants = new ConstantTable();
@@ -67,10 +78,10 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Arr
   const inputs = graph.inputs.filter((value) => !weights.has(nameOf(value)));
   const domains = new Set(nodes.map(({ op }) => domainOf(op)));
   const model: onnxProto.onnx.IModelProto = {
-    irVersion,
+    irVersion: irVersions[opset],
     producerName: 'mae',
     opsetImport: [
-      { domain: '', version: opsetVersion },
+      { domain: '', version: opset },
       ...[ownDomain, microsoftDomain]
         .filter((domain) => domains.has(domain))
         .map((domain) => ({ domain, version: 1 })),
@@ -78,8 +89,8 @@ export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Arr
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name,
-      input: inputs.map((value) => valueInfo(nameOf(value), value, options.batchAxis)),
-      output: graph.outputs.map(({ name, value }) => valueInfo(name, value, options.batchAxis)),
+      input: inputs.map((value) => valueInfo(nameOf(value), value, axesOf(nameOf(value)))),
+      output: graph.outputs.map(({ name, value }) => valueInfo(name, value, axesOf(name))),
       node: nodeProtos,
       initializer: [...constants.protos, ...encodeInitializers(options)],
     },
@@ -164,11 +175,11 @@ function encodeAttribute(op: Op, name: string, value: Attribute): onnxProto.onnx
     : { name, type: AttributeType.INTS, ints: numbers };
 }
 
-function valueInfo(name: string, value: Value, batchAxis?: string): onnxProto.onnx.IValueInfoProto {
+function valueInfo(name: string, value: Value, freeAxes: FreeAxes): onnxProto.onnx.IValueInfoProto {
   const elemType = elementType[value.type];
   if (value.sequence) return { name, type: { sequenceType: { elemType: { tensorType: { elemType } } } } };
   const dim = value.shape.map((size, axis) =>
-    axis === 0 && batchAxis !== undefined ? { dimParam: batchAxis } : { dimValue: size },
+    freeAxes[axis] === undefined ? { dimValue: size } : { dimParam: freeAxes[axis] },
   );
   return { name, type: { tensorType: { elemType, shape: { dim } } } };
 }
@@ -177,12 +188,14 @@ function encodeInitializers({
   initializers = [],
   externalData,
 }: EncodeOptions): onnxProto.onnx.ITensorProto[] {
-  let offset = 0;
-  return initializers.map(({ name, shape, data }) => {
-    const tensor = { name, dataType: DataType.FLOAT, dims: [...shape] };
+  const offsets = new Map<string, number>();
+  return initializers.map(({ name, type = 'float32', shape, data }, index) => {
+    const tensor = { name, dataType: elementType[type], dims: [...shape] };
     if (externalData === undefined) return { ...tensor, rawData: bytesOf(data) };
-    const place = { location: externalData, offset: String(offset), length: String(data.byteLength) };
-    offset += data.byteLength;
+    const location = typeof externalData === 'string' ? externalData : externalData[index]!;
+    const offset = offsets.get(location) ?? 0;
+    const place = { location, offset: String(offset), length: String(data.byteLength) };
+    offsets.set(location, offset + data.byteLength);
     return {
       ...tensor,
       dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,

@@ -117,6 +117,35 @@ export function transformersClassifierConfig(
 }
 
 /**
+ * That of an encoder as a ViTModel, which masks nothing. Its pooler is a linear layer of the class token with the pooler
+ * of `identityPooler`. `transformers.js_config` is how transformers.js loads it where a person says nothing: in float32, with
+ * so many files of weights beside each model.
+ */
+export function transformersEncoderConfig(
+  config: ModelConfig,
+  dataFiles: Readonly<Record<string, number>>,
+): Record<string, unknown> {
+  const hasData = Object.values(dataFiles).some((files) => files > 0);
+  return sorted({
+    ...encoderFields(config),
+    architectures: ['ViTModel'],
+    model_type: 'vit',
+    pooler_act: 'linear',
+    'transformers.js_config': { dtype: 'fp32', ...(hasData && { use_external_data_format: dataFiles }) },
+  });
+}
+
+/** The weights with which a ViTModel's pooler gives the class token as it is. */
+export function identityPooler({ embedDim: width }: ModelConfig): Map<string, Float32Array> {
+  const weight = new Float32Array(width * width);
+  for (let i = 0; i < width; i++) weight[i * width + i] = 1;
+  return new Map([
+    ['pooler.dense.weight', weight],
+    ['pooler.dense.bias', new Float32Array(width)],
+  ]);
+}
+
+/**
  * preprocessor_config.json: the shorter side to the input's divided by the crop, then the middle. Of an input that is not
  * square the longer side decides, so that the middle is always inside the picture.
  */

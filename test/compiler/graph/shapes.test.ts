@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { constant, intsOf, intVector, scalarLike } from '../../../src/compiler/graph/constant.js';
 import { type DType, formatType, input, type Value } from '../../../src/compiler/graph/graph.js';
 import * as elementwise from '../../../src/compiler/graph/ops/elementwise.js';
+import * as inference from '../../../src/compiler/graph/ops/inference.js';
 import { gemm, matMul } from '../../../src/compiler/graph/ops/linalg.js';
 import * as movement from '../../../src/compiler/graph/ops/movement.js';
 import { attention, layerNormalization } from '../../../src/compiler/graph/ops/normalization.js';
@@ -48,6 +49,16 @@ describe('errors state the numbers', () => {
       'a c that is larger',
       () => gemm(tensor([1, 3]), tensor([3, 4]), { c: tensor([2, 4]) }),
       'got float32[2, 4]',
+    ],
+    [
+      'patches',
+      () => inference.patchConv(tensor([1, 3, 9, 8]), tensor([5, 3, 4, 4]), tensor([5])),
+      'Conv: expected [B, C, H, W], [D, C, P, P] and [D] of whole patches, got float32[1, 3, 9, 8]',
+    ],
+    [
+      'a product of bytes',
+      () => inference.matMulInteger(tensor([2, 3], 'uint8'), tensor([2, 3], 'uint8'), tensor([]), tensor([])),
+      'MatMulInteger: expected two matrices that multiply, got uint8[2, 3] and uint8[2, 3]',
     ],
     ['a reshape', () => movement.reshape(tensor([2, 3]), [4, 2]), 'Reshape: expected 6 elements, got [4, 2]'],
     [
@@ -121,6 +132,25 @@ test.each<[string, Value, string]>([
   ['a gather', movement.gather(tensor([7, 3, 2], 'uint8'), ids([4, 5])), 'uint8[4, 5, 3, 2]'],
   ['a scatter', movement.scatterAdd([7, 3], ids([2, 2]), tensor([2, 2, 3])), 'float32[7, 3]'],
   ['padding', movement.pad(tensor([2, 3]), 1, 1, 2), 'float32[2, 6]'],
+  [
+    'patches',
+    inference.patchConv(tensor([2, 3, 8, 12]), tensor([5, 3, 4, 4]), tensor([5])),
+    'float32[2, 5, 2, 3]',
+  ],
+  ['a flat grid', inference.flattenGrid(tensor([2, 5, 2, 3])), 'float32[2, 5, 6]'],
+  ['a shape', inference.shapeOf(tensor([2, 5, 2])), 'int64[3]'],
+  ['a range', inference.range(ids([]), ids([]), ids([]), 7), 'int64[7]'],
+  [
+    'what is resized',
+    inference.resizeCubic(tensor([1, 5, 2, 2]), ids([4]), [1, 5, 3, 4]),
+    'float32[1, 5, 3, 4]',
+  ],
+  ['bytes', inference.dynamicQuantizeLinear(tensor([2, 3])).quantized, 'uint8[2, 3]'],
+  [
+    'a product of bytes',
+    inference.matMulInteger(tensor([2, 3], 'uint8'), tensor([3, 4], 'uint8'), tensor([]), tensor([])),
+    'int32[2, 4]',
+  ],
   ['zeros', movement.zeros('float64', [2, 3]), 'float64[2, 3]'],
   ['a sum', reduceSum(tensor([2, 3, 4]), [0, -1]), 'float32[3]'],
   ['a mean that keeps its axes', reduceMean(tensor([2, 3, 4]), [0, -1], true), 'float32[1, 3, 1]'],

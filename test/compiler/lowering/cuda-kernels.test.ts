@@ -2,7 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { encoderGraph, featuresGraph } from '../../../src/artifact/graphs.js';
+import { encoderGraph } from '../../../src/artifact/exported-graphs.js';
+import { featuresGraph } from '../../../src/artifact/graphs.js';
 import { type Graph, type Node, nodesOf } from '../../../src/compiler/graph/graph.js';
 import { type Lowering, lowerGraph } from '../../../src/compiler/lowering/lower.js';
 import { opsetVersion } from '../../../src/compiler/onnx/encode.js';
