@@ -1,4 +1,6 @@
 /** The life of a run, whatever its task: what every command that trains calls. */
+
+import { imageFlops } from '../artifact/flops.js';
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
 import type { Augmentation } from '../data/augmentation.js';
@@ -8,9 +10,16 @@ import { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { keptBest } from '../train/kept-best.js';
-import { loggedEpochs } from '../train/log-file.js';
+import { loggedEpochs, loggedGuesses } from '../train/log-file.js';
 import { train } from '../train/loop.js';
-import { type BestMeasure, type RunObserver, type RunResult, tellAll } from '../train/observer.js';
+import {
+  type BestMeasure,
+  type Guesses,
+  type RunObserver,
+  type RunResult,
+  tellAll,
+} from '../train/observer.js';
+import type { RunFacts } from '../train/observers/console.js';
 import { JsonLog } from '../train/observers/jsonl.js';
 import type { TrainOptions } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
@@ -21,14 +30,22 @@ import { startPosition, withLossScale } from '../train/start.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
+import { guessing } from './guessing.js';
+import { knownPeak } from './known-peak.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { unreadable } from './open-images.js';
 import type { Prepared } from './prepare.js';
 import { keepImageList } from './run-images.js';
+import { runSummary } from './run-summary.js';
+import { jobWithin } from './time-budget.js';
 
 /** A person before a run: what they see, and what they ask. */
 export interface Terminal {
   readonly observer: RunObserver;
+  /** Is told what is known of a run before it starts. */
+  know?(facts: RunFacts): void;
+  /** Is given each line of the log as it is written. */
+  onLogLine?(line: string): void;
   /** Shows what a person should know before the first step, a line each. */
   note(line: string): void;
   /** Whether to stop after the step at hand. */
@@ -54,6 +71,14 @@ export interface TrainJob<O extends TrainOptions> {
   openProbe?(runtime: Runtime, note: (line: string) => void): Promise<Probe>;
   /** By what the best checkpoint is kept beside the newest, if it is. */
   readonly bestBy?: BestMeasure | undefined;
+  /** Whether the time that the options give is to decide the epochs. */
+  readonly isTimed: boolean;
+  /** The same run with other epochs, and the warm-up that belongs to them: for a time that is given. */
+  withEpochs(epochs: number): Promise<TrainJob<O>>;
+  /** Losses of guesses, where a task has some. */
+  guess?(images: RunSources): Promise<Guesses | undefined>;
+  /** Commands to try after the run, as they are typed. */
+  next(images: RunSources): readonly string[];
   /** Lines for a person, before the first step. */
   summary(plan: Plan, images: RunSources): readonly string[];
 }
@@ -67,12 +92,13 @@ export async function trainRun<O extends TrainOptions>(
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);
   const images = await job.openImages(terminal.note);
-  const plan = planRun(options, images.trainImages.length);
+  const { stepsPerEpoch } = planRun(options, images.trainImages.length);
   const runtime = new Runtime(runtimeOptions);
   let lock: RunLock | undefined;
   try {
     lock = await claimRunDirectory(options.outputDir);
-    return await trainInDirectory(runtime, job, plan, images, terminal);
+    const timed = job.isTimed ? await jobWithin(runtime, job, images, stepsPerEpoch, terminal.note) : job;
+    return await trainInDirectory(runtime, timed, images, terminal);
   } catch (error) {
     throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
   } finally {
@@ -85,12 +111,13 @@ export async function trainRun<O extends TrainOptions>(
 async function trainInDirectory<O extends TrainOptions>(
   runtime: Runtime,
   job: TrainJob<O>,
-  plan: Plan,
   images: RunSources,
-  { observer, note, shouldStop }: Terminal,
+  terminal: Terminal,
 ): Promise<RunResult> {
   const { options, device, compute, task, artifacts } = job.prepared;
+  const { note } = terminal;
   const { trainImages, validationImages } = images;
+  const plan = planRun(options, trainImages.length);
   const paths = runPaths(options.outputDir);
   const versions = { mae: version, onnxruntime: runtime.api.version };
   const description = describeRun(options, task.model, trainImages, versions, job.command);
@@ -112,7 +139,15 @@ async function trainInDirectory<O extends TrainOptions>(
   const initialWeights = job.initialWeights && (() => job.initialWeights!(note));
   const start = await startPosition(state, options.seed, resumeFrom, initialWeights);
   const position = withLossScale(start, compute.graphPrecision === 'fp16');
-  const observers: readonly RunObserver[] = [new JsonLog(paths.log), observer];
+  const observers: RunObserver[] = [new JsonLog(paths.log, terminal.onLogLine), terminal.observer];
+  const tell = tellAll(observers);
+  const logged = resumeFrom === undefined ? undefined : await loggedGuesses(paths.log);
+  observers.push(guessing(logged, async () => job.guess?.(images), tell));
+  terminal.know?.({
+    stepsPerEpoch: plan.stepsPerEpoch,
+    imageFlops: imageFlops(task),
+    peakFlops: await knownPeak(job.prepared),
+  });
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const epochsOf = (type: 'val' | 'probe') =>
     resumeFrom === undefined ? 0 : loggedEpochs(paths.log, type, position.step);
@@ -121,7 +156,11 @@ async function trainInDirectory<O extends TrainOptions>(
   const best =
     job.bestBy === undefined ? undefined : await keptBest(options.outputDir, job.bestBy, position.step);
   const run = { options, plan, ...engine, ...data, probe, best, resumeFrom, state, position };
-  return train(run, tellAll(observers), shouldStop);
+  const result = await train(run, tell, terminal.shouldStop);
+  const ended = { ...plan, command: job.command, outputDir: options.outputDir, result };
+  const lasted = { firstStep: position.step, seconds: performance.now() / 1000, next: job.next(images) };
+  for (const line of await runSummary({ ...ended, ...lasted })) note(line);
+  return result;
 }
 
 /** Lines about images and steps that every summary has. */

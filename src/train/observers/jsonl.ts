@@ -7,11 +7,14 @@ import { inLog } from '../validate.js';
 /** `log.jsonl`: one JSON object a line, each with a `time` and a `type`. */
 export class JsonLog implements RunObserver {
   readonly #path: string;
+  readonly #onLine: (line: string) => void;
   #logger: Logger | undefined;
   #failure: unknown;
 
-  constructor(path: string) {
+  /** @param onLine is given each line as it is written, with its newline */
+  constructor(path: string, onLine: (line: string) => void = () => {}) {
     this.#path = path;
+    this.#onLine = onLine;
   }
 
   /** Cuts off what a killed process wrote after the step that the run goes on from. */
@@ -19,6 +22,10 @@ export class JsonLog implements RunObserver {
     await trimLog(this.#path, step);
     const resumed = { resumed_from: resumedFrom ?? null };
     this.#write({ type: 'start', step, total_steps: totalSteps, ...resumed, device, compute });
+  }
+
+  guessed({ isNew, ...losses }: RunEvents['guessed']): void {
+    if (isNew) this.#write({ type: 'guesses', ...losses });
   }
 
   stepped({ step, epoch, loss, lr, isLogged, ...more }: RunEvents['stepped']): void {
@@ -109,6 +116,12 @@ export class JsonLog implements RunObserver {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level: string) => ({ level }) },
     };
-    return pino(options, destination);
+    const both = {
+      write: (line: string) => {
+        destination.write(line);
+        this.#onLine(line);
+      },
+    };
+    return pino(options, both);
   }
 }
