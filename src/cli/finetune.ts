@@ -1,5 +1,4 @@
 import type { Options } from 'yargs';
-import { describeClassifier } from '../jobs/classifier.js';
 import { finetune, finetuneJob, type GivenFinetuneOptions, prepareFinetuning } from '../jobs/finetune.js';
 import { recipeNames } from '../jobs/recipes.js';
 import { finetuneDefaults as defaults } from '../train/options.js';
@@ -101,5 +100,5 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
     return;
   }
   const classifier = await prepareFinetuning(given, note);
-  await printPlan(finetuneJob(classifier), describeClassifier(classifier.prepared));
+  await printPlan(finetuneJob(classifier));
 }

@@ -1,5 +1,4 @@
 import type { Options } from 'yargs';
-import { describeClassifier } from '../jobs/classifier.js';
 import { type GivenLinprobeOptions, linprobe, linprobeJob, prepareLinprobe } from '../jobs/linprobe.js';
 import { linprobeDefaults as defaults } from '../train/options.js';
 import { classifierFlags, epochsFlag, recipeFlags } from './classifier-flags.js';
@@ -36,5 +35,5 @@ export async function run(argv: Arguments<typeof options>): Promise<void> {
     return;
   }
   const classifier = await prepareLinprobe(given, note);
-  await printPlan(linprobeJob(classifier), describeClassifier(classifier.prepared));
+  await printPlan(linprobeJob(classifier));
 }

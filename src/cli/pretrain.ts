@@ -1,4 +1,4 @@
-import { describePretraining, preparePretraining, pretrain, pretrainJob } from '../jobs/pretrain.js';
+import { preparePretraining, pretrain, pretrainJob } from '../jobs/pretrain.js';
 import type { GivenPretrainOptions } from '../jobs/pretrain-recipe.js';
 import type { RunResult } from '../train/observer.js';
 import { noteThreads } from './common-flags.js';
@@ -22,5 +22,5 @@ export function runPretraining(given: GivenPretrainOptions, logFormat?: LogForma
 /** What `--dry-run` prints. */
 async function dryRun(given: GivenPretrainOptions): Promise<void> {
   const prepared = await preparePretraining(given);
-  await printPlan(pretrainJob(prepared), describePretraining(prepared));
+  await printPlan(pretrainJob(prepared));
 }

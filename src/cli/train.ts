@@ -1,8 +1,8 @@
 /** What the commands that train share: a person at a terminal, and what `--dry-run` prints. */
-import { describePlan, type TaskDescription } from '../jobs/describe-plan.js';
-import { estimateTime } from '../jobs/estimate-time.js';
+import { describePlan } from '../jobs/describe-plan.js';
+import { estimateTime, timedPlan } from '../jobs/estimate-time.js';
 import { checkMemory } from '../jobs/memory-estimate.js';
-import type { Terminal, TrainJob } from '../jobs/train-run.js';
+import type { Terminal, TrainJob } from '../jobs/train-job.js';
 import type { RunResult } from '../train/observer.js';
 import { ConsoleReporter } from '../train/observers/console.js';
 import type { TrainOptions } from '../train/options.js';
@@ -49,17 +49,17 @@ const jsonLines: Omit<Terminal, 'shouldStop'> = {
 };
 
 /** What a run would be; a UserError where it does not fit. */
-export async function printPlan<O extends TrainOptions>(
-  job: TrainJob<O>,
-  description: TaskDescription,
-): Promise<void> {
-  const { options, device, artifacts } = job.prepared;
+export async function printPlan<O extends TrainOptions>(given: TrainJob<O>): Promise<void> {
+  const { device, artifacts } = given.prepared;
   const available = device.readMemory();
-  const images = await job.openImages(note);
+  const images = await given.openImages(note);
+  if (given.isTimed) checkMemory(artifacts.manifest, given.prepared.options, device, available);
+  const job = given.isTimed ? await timedPlan(given, images, note) : given;
+  const { options } = job.prepared;
   const plan = planRun(options, images.trainImages.length);
   const row = (name: string, value: string) => print(`${name.padEnd(12)}${value}`);
-  for (const [name, value] of describePlan(job.prepared, plan, images.trainImages, available, description))
+  for (const [name, value] of describePlan(job.prepared, plan, images.trainImages, available, job.describe()))
     row(name, value);
   checkMemory(artifacts.manifest, options, device, available);
-  row('time', await estimateTime(job, plan, images));
+  row('time', given.isTimed ? 'as --time-budget says' : await estimateTime(job, plan, images));
 }

@@ -5,9 +5,10 @@ import type { TrainOptions } from '../train/options.js';
 import type { Plan } from '../train/plan.js';
 import { UserError } from '../util/errors.js';
 import { measureRun } from './measure-run.js';
+import { estimateMemory, formatGiB } from './memory-estimate.js';
 import { withBatchSize } from './prepare.js';
-import { describeStep, runSeconds } from './time-budget.js';
-import type { RunSources, TrainJob } from './train-run.js';
+import { describeStep, jobWithin, runSeconds } from './time-budget.js';
+import type { RunSources, TrainJob } from './train-job.js';
 
 /** Seconds that steps are tried for. */
 const triedSeconds = 1;
@@ -22,6 +23,10 @@ export async function estimateTime<O extends TrainOptions>(
 ): Promise<string> {
   const { options } = job.prepared;
   const tried = smallerBatch(job);
+  const needed = estimateMemory(tried.prepared.artifacts.manifest, job.prepared.device).totalBytes;
+  const free = job.prepared.device.readMemory()?.freeBytes;
+  if (free !== undefined && needed > free)
+    return `not known: to try a step would take ${formatGiB(needed)}, and ${formatGiB(free)} are free`;
   const factor = options.batchSize / tried.prepared.artifacts.manifest.batchSize;
   const runtime = new Runtime(job.prepared.runtimeOptions);
   try {
@@ -34,12 +39,24 @@ export async function estimateTime<O extends TrainOptions>(
       ...(images.validationImages === undefined ? [] : [`${formatDuration(parts.validation)} a validation`]),
       ...(job.openProbe === undefined ? [] : ['probes not counted']),
     ];
-    return job.isTimed
-      ? `as --time-budget says; ${details.join(', ')}`
-      : `about ${whole}: ${details.join(', ')}`;
+    return `about ${whole}: ${details.join(', ')}`;
   } catch (error) {
     if (error instanceof UserError) return `not known: ${error.message}`;
     throw job.prepared.device.explain(error, runtime.api);
+  } finally {
+    runtime.release();
+  }
+}
+
+/** The job with the epochs that its time would give it, if it began now. */
+export async function timedPlan<O extends TrainOptions>(
+  job: TrainJob<O>,
+  images: RunSources,
+  note: (line: string) => void,
+): Promise<TrainJob<O>> {
+  const runtime = new Runtime(job.prepared.runtimeOptions);
+  try {
+    return await jobWithin(runtime, job, images, { note });
   } finally {
     runtime.release();
   }

@@ -14,12 +14,18 @@ import {
 import { resolveExifRotation } from '../train/recorded-run.js';
 import { checkRunFolder } from './check-output.js';
 import { openClassImages } from './class-images.js';
-import { classifierAugmentation, classifierSummary, openStartingPoint } from './classifier.js';
+import {
+  classifierAugmentation,
+  classifierSummary,
+  describeClassifier,
+  openStartingPoint,
+} from './classifier.js';
 import { afterClassifier } from './next-commands.js';
 import { type Prepared, prepare } from './prepare.js';
 import { loadRecipe, recipeOf } from './recipes.js';
 import { withDecidedTime } from './time-budget.js';
-import { type RunSources, type Terminal, type TrainJob, trainRun } from './train-run.js';
+import type { RunSources, Terminal, TrainJob } from './train-job.js';
+import { trainRun } from './train-run.js';
 
 /** What was given; a recipe says the rest. */
 export type GivenFinetuneOptions = Partial<FinetuneOptions> & Pick<FinetuneOptions, 'dataPath' | 'outputDir'>;
@@ -104,6 +110,7 @@ export function classifierJob<O extends ClassifierOptions>({
     openImages: async () => images,
     ...(parameters && { initialWeights: async () => parameters }),
     ...(images.validationImages && { bestBy: bestMeasures.top1 }),
+    describe: () => describeClassifier(prepared),
     next: () => afterClassifier(prepared.options),
   };
 }

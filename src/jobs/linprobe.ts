@@ -11,7 +11,8 @@ import { classifierAugmentation, classifierSummary, openStartingPoint } from './
 import { classifierJob, type PreparedClassifier, timeOf, withEpochs } from './finetune.js';
 import { prepare } from './prepare.js';
 import { withDecidedTime } from './time-budget.js';
-import { type Terminal, type TrainJob, trainRun } from './train-run.js';
+import type { Terminal, TrainJob } from './train-job.js';
+import { trainRun } from './train-run.js';
 
 /** What was given; the published protocol says the rest. */
 export type GivenLinprobeOptions = Partial<LinprobeOptions> & Pick<LinprobeOptions, 'dataPath' | 'outputDir'>;

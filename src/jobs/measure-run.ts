@@ -13,7 +13,7 @@ import type { TrainOptions } from '../train/options.js';
 import { startOfRun } from '../train/position.js';
 import { type ValidatedRun, Validation } from '../train/validate.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
-import type { RunSources, TrainJob } from './train-run.js';
+import type { RunSources, TrainJob } from './train-job.js';
 
 /** In seconds. */
 export interface PartSeconds {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ImageSource } from '../data/sources/source.js';
 import type { ClassifierOptions, PretrainOptions } from '../train/options.js';
 import { shellWord } from '../util/shell-word.js';
-import type { RunSources } from './train-run.js';
+import type { RunSources } from './train-job.js';
 
 const words = (...all: readonly string[]) => all.map(shellWord).join(' ');
 

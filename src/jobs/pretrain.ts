@@ -19,7 +19,8 @@ import { checkProbeOptions, openProbe } from './pretrain-probe.js';
 import { type GivenPretrainOptions, warmupOf, withRecipe } from './pretrain-recipe.js';
 import { openRunImages, openTrainImages } from './run-images.js';
 import { withDecidedTime } from './time-budget.js';
-import { describeSteps, type RunSources, type Terminal, type TrainJob, trainRun } from './train-run.js';
+import type { RunSources, Terminal, TrainJob } from './train-job.js';
+import { describeSteps, trainRun } from './train-run.js';
 
 /** What a run decides first. A UserError where its directory cannot be one. */
 export async function preparePretraining(all: GivenPretrainOptions): Promise<PreparedPretraining> {
@@ -76,6 +77,7 @@ export function pretrainJob(
     }),
     withEpochs: async (epochs) => pretrainJob(timedPretraining(prepared, epochs, warmupEpochs)),
     guess: ({ trainImages }) => guessLosses(task.model, { ...options, augmentation, source: trainImages }),
+    describe: () => describePretraining(prepared),
     next: (images) => afterPretraining(options, images),
     summary: (plan, images) => summary(prepared, plan, images),
   };
@@ -111,7 +113,7 @@ function summary(
 }
 
 /** What `--dry-run` says of the model. */
-export function describePretraining({
+function describePretraining({
   options,
   task,
   recipeLine,

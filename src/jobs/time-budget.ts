@@ -2,10 +2,11 @@
 import type { Runtime } from '../runtime/runtime.js';
 import { formatDuration } from '../train/observers/progress.js';
 import type { TrainOptions } from '../train/options.js';
+import { planRun } from '../train/plan.js';
 import { runToContinue } from '../train/recorded-run.js';
 import { UserError } from '../util/errors.js';
 import { measureRun, type PartSeconds } from './measure-run.js';
-import type { RunSources, TrainJob } from './train-run.js';
+import type { RunSources, TrainJob } from './train-job.js';
 
 /** Share of the time that is spent on steps that are tried out, and its bounds in seconds. */
 const measuredShare = 0.02;
@@ -89,13 +90,16 @@ export function epochsWithin(
   return epochs >= wholeEpochs ? Math.floor(epochs) : Number(epochs.toPrecision(4));
 }
 
-/** The job with epochs that end when the time since this process began is over. */
+/**
+ * The job with epochs that end when the time since this process began is over.
+ *
+ * @param folder of temporary files, where checkpoints will be
+ */
 export async function jobWithin<O extends TrainOptions>(
   runtime: Runtime,
   job: TrainJob<O>,
   images: RunSources,
-  stepsPerEpoch: number,
-  note: (line: string) => void,
+  { note, folder }: { note(line: string): void; readonly folder?: string },
 ): Promise<TrainJob<O>> {
   const { options } = job.prepared;
   const budget = options.timeBudget!;
@@ -103,8 +107,9 @@ export async function jobWithin<O extends TrainOptions>(
   const parts = await measureRun(runtime, job, images, {
     seconds: Math.min(mostMeasured, Math.max(leastMeasured, budget * measuredShare)),
     hasProbe: true,
-    folder: options.outputDir,
+    ...(folder !== undefined && { folder }),
   });
+  const { stepsPerEpoch } = planRun(options, images.trainImages.length);
   const schedule = { ...options, stepsPerEpoch };
   const left = budget - performance.now() / 1000;
   const epochs = epochsWithin(left, parts, schedule);

@@ -3,27 +3,16 @@
 import { imageFlops } from '../artifact/flops.js';
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import type { Augmentation } from '../data/augmentation.js';
-import type { ImageSource } from '../data/sources/source.js';
 import { alone } from '../runtime/comm/communicator.js';
 import { Runtime } from '../runtime/runtime.js';
-import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { keptBest } from '../train/kept-best.js';
 import { loggedEpochs, loggedGuesses } from '../train/log-file.js';
 import { train } from '../train/loop.js';
-import {
-  type BestMeasure,
-  type Guesses,
-  type RunObserver,
-  type RunResult,
-  tellAll,
-} from '../train/observer.js';
-import type { RunFacts } from '../train/observers/console.js';
+import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
 import { JsonLog } from '../train/observers/jsonl.js';
 import type { TrainOptions } from '../train/options.js';
 import { type Plan, planRun } from '../train/plan.js';
-import type { Probe } from '../train/probing.js';
 import { findResume } from '../train/resume.js';
 import { describeRun, writeRunConfig } from '../train/run-config.js';
 import { startPosition, withLossScale } from '../train/start.js';
@@ -34,54 +23,10 @@ import { guessing } from './guessing.js';
 import { knownPeak } from './known-peak.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { unreadable } from './open-images.js';
-import type { Prepared } from './prepare.js';
 import { keepImageList } from './run-images.js';
 import { runSummary } from './run-summary.js';
 import { jobWithin } from './time-budget.js';
-
-/** A person before a run: what they see, and what they ask. */
-export interface Terminal {
-  readonly observer: RunObserver;
-  /** Is told what is known of a run before it starts. */
-  know?(facts: RunFacts): void;
-  /** Is given each line of the log as it is written. */
-  onLogLine?(line: string): void;
-  /** Shows what a person should know before the first step, a line each. */
-  note(line: string): void;
-  /** Whether to stop after the step at hand. */
-  shouldStop(): boolean;
-}
-
-/** The images of a run. */
-export interface RunSources {
-  readonly trainImages: ImageSource;
-  readonly validationImages: ImageSource | undefined;
-}
-
-/** What a command that trains hands in. */
-export interface TrainJob<O extends TrainOptions> {
-  readonly command: TrainCommand;
-  readonly prepared: Prepared<O>;
-  /** How images are changed; as in pretraining where not given. */
-  readonly augmentation?: Augmentation | undefined;
-  openImages(note: (line: string) => void): Promise<RunSources>;
-  /** Parameters that a new run does not start afresh, if there are some. */
-  initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
-  /** Opens what judges the weights now and then, if something does. */
-  openProbe?(runtime: Runtime, note: (line: string) => void): Promise<Probe>;
-  /** By what the best checkpoint is kept beside the newest, if it is. */
-  readonly bestBy?: BestMeasure | undefined;
-  /** Whether the time that the options give is to decide the epochs. */
-  readonly isTimed: boolean;
-  /** The same run with other epochs, and the warm-up that belongs to them: for a time that is given. */
-  withEpochs(epochs: number): Promise<TrainJob<O>>;
-  /** Losses of guesses, where a task has some. */
-  guess?(images: RunSources): Promise<Guesses | undefined>;
-  /** Commands to try after the run, as they are typed. */
-  next(images: RunSources): readonly string[];
-  /** Lines for a person, before the first step. */
-  summary(plan: Plan, images: RunSources): readonly string[];
-}
+import type { RunSources, Terminal, TrainJob } from './train-job.js';
 
 /** Continues the run of its directory or starts one, and trains. */
 export async function trainRun<O extends TrainOptions>(
@@ -92,12 +37,13 @@ export async function trainRun<O extends TrainOptions>(
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);
   const images = await job.openImages(terminal.note);
-  const { stepsPerEpoch } = planRun(options, images.trainImages.length);
+  planRun(options, images.trainImages.length); // what does not fit is told before anything is written
   const runtime = new Runtime(runtimeOptions);
   let lock: RunLock | undefined;
   try {
     lock = await claimRunDirectory(options.outputDir);
-    const timed = job.isTimed ? await jobWithin(runtime, job, images, stepsPerEpoch, terminal.note) : job;
+    const within = { note: terminal.note, folder: options.outputDir };
+    const timed = job.isTimed ? await jobWithin(runtime, job, images, within) : job;
     return await trainInDirectory(runtime, timed, images, terminal);
   } catch (error) {
     throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
