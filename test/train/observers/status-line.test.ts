@@ -1,6 +1,12 @@
 import { Terminal } from '@xterm/headless';
 import { describe, expect, test } from 'vitest';
-import { formatDuration, progressLine, SmoothedLoss, StepSeconds, timeLeft } from '../../../src/train/observers/progress.js';
+import {
+  formatDuration,
+  progressLine,
+  SmoothedLoss,
+  StepSeconds,
+  timeLeft,
+} from '../../../src/train/observers/progress.js';
 import { StatusLine, takesEscapes } from '../../../src/train/observers/status-line.js';
 
 /** A real terminal's screen, in memory. */
