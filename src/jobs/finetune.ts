@@ -3,6 +3,7 @@ import type { Augmentation } from '../data/augmentation.js';
 import { finetuneTask } from '../model/classifier.js';
 import type { ModelConfig } from '../model/config.js';
 import { adamWDefaults } from '../model/optim/adamw.js';
+import type { Task } from '../model/task.js';
 import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
 import {
@@ -35,6 +36,8 @@ export interface PreparedClassifier<O> {
   readonly images: RunSources;
   readonly augmentation: Augmentation;
   readonly parameters: ReadonlyMap<string, Float32Array> | undefined;
+  /** Of another size. */
+  taskOf(config: ModelConfig): Task;
   /** Whether the time that is given has yet to decide the epochs. */
   readonly isTimed: boolean;
   /** As it was given; else it follows from the epochs. */
@@ -56,18 +59,19 @@ export async function prepareFinetuning(
   if (options.randAugment !== 'none') parsePolicy(options.randAugment); // a mistake in it is told here
   const images = await openClassImages(options, note);
   const augmentation = finetuneAugmentation(options, config);
-  const task = finetuneTask(config, {
-    classes: images.trainImages.classNames,
-    pool: options.pool,
-    evaluationCrop: augmentation.evaluationCrop,
-    layerDecay: options.layerDecay,
-    smoothing: options.smoothing,
-    hasDropPath: augmentation.dropPath !== undefined,
-    hasMix: augmentation.mix !== undefined,
-    hasErasing: augmentation.erasing !== undefined,
-  });
-  const prepared = await prepare(options, task, { optimizer, emaDecay: options.emaDecay });
-  return { prepared, images, augmentation, parameters, ...timeOf(given) };
+  const taskOf = (sizes: ModelConfig) =>
+    finetuneTask(sizes, {
+      classes: images.trainImages.classNames,
+      pool: options.pool,
+      evaluationCrop: augmentation.evaluationCrop,
+      layerDecay: options.layerDecay,
+      smoothing: options.smoothing,
+      hasDropPath: augmentation.dropPath !== undefined,
+      hasMix: augmentation.mix !== undefined,
+      hasErasing: augmentation.erasing !== undefined,
+    });
+  const prepared = await prepare(options, taskOf(config), { optimizer, emaDecay: options.emaDecay });
+  return { prepared, images, augmentation, parameters, taskOf, ...timeOf(given) };
 }
 
 /** What a time that is given has yet to decide. */
@@ -101,11 +105,13 @@ export function classifierJob<O extends ClassifierOptions>({
   images,
   augmentation,
   parameters,
+  taskOf,
   isTimed,
 }: PreparedClassifier<O>): Omit<TrainJob<O>, 'command' | 'withEpochs' | 'summary'> {
   return {
     prepared,
     augmentation,
+    taskOf,
     isTimed,
     openImages: async () => images,
     ...(parameters && { initialWeights: async () => parameters }),

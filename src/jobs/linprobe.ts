@@ -1,4 +1,5 @@
 import { linprobeTask } from '../model/classifier.js';
+import type { ModelConfig } from '../model/config.js';
 import { larsDefaults } from '../model/optim/lars.js';
 import { scaleLearningRate } from '../model/optim/schedule.js';
 import type { RunResult } from '../train/observer.js';
@@ -39,10 +40,10 @@ export async function prepareLinprobe(
   const augmentation = classifierAugmentation(options, config, 1);
   const { evaluationCrop } = augmentation;
   const { classNames: classes } = images.trainImages;
-  const task = linprobeTask(config, { classes, pool: options.pool, evaluationCrop });
-  const prepared = await prepare(options, task, { optimizer: larsDefaults });
+  const taskOf = (sizes: ModelConfig) => linprobeTask(sizes, { classes, pool: options.pool, evaluationCrop });
+  const prepared = await prepare(options, taskOf(config), { optimizer: larsDefaults });
   checkBatchNorm(prepared.options); // as --auto-batch divided it
-  return { prepared, images, augmentation, parameters, ...timeOf(given) };
+  return { prepared, images, augmentation, parameters, taskOf, ...timeOf(given) };
 }
 
 /**

@@ -42,10 +42,14 @@ function labelledFolders(
 ): { train: string; val: string } {
   if (probePath !== undefined && probeValPath !== undefined) return { train: probePath, val: probeValPath };
   const { classNames } = trainImages;
-  const hasClasses =
-    classNames.length > 1 && validationImages?.classNames.every((name) => classNames.includes(name));
-  if (hasClasses && valPath !== undefined) return { train: dataPath, val: valPath };
-  return { train: 'CLASS_FOLDERS', val: 'OTHER_CLASS_FOLDERS' };
+  const has = {
+    train: classNames.length > 1,
+    val: validationImages?.classNames.every((name) => classNames.includes(name)),
+  };
+  return {
+    train: has.train ? dataPath : 'CLASS_FOLDERS',
+    val: has.train && has.val ? valPath! : 'OTHER_CLASS_FOLDERS',
+  };
 }
 
 /** After a classifier: what it says of pictures, and a file of it. */

@@ -49,12 +49,12 @@ export async function prepare<O extends PrepareOptions>(
   return { options, device, compute, task, artifacts: build(options), runtimeOptions };
 }
 
-/** The same with graphs for other micro-batches; the options stay. */
-export function withBatchSize<O>(prepared: Prepared<O>, batchSize: number): Prepared<O> {
-  const { artifacts, task, compute, device } = prepared;
+/** The same with graphs of another size and for other micro-batches; the options stay. */
+export function withGraphs<O>(prepared: Prepared<O>, task: Task, batchSize: number): Prepared<O> {
+  const { artifacts, compute, device } = prepared;
   const { optimizer, emaDecay, accumulate, gradCheckpointing = false } = artifacts.manifest;
   const options = { batchSize, accumIter: accumulate ? 2 : 1, gradCheckpointing };
-  return { ...prepared, artifacts: buildFor(task, options, { optimizer, emaDecay }, compute, device) };
+  return { ...prepared, task, artifacts: buildFor(task, options, { optimizer, emaDecay }, compute, device) };
 }
 
 function buildFor(

@@ -75,6 +75,7 @@ export function pretrainJob(
         return parameters;
       },
     }),
+    taskOf: (config) => maeTask(config, options),
     withEpochs: async (epochs) => pretrainJob(timedPretraining(prepared, epochs, warmupEpochs)),
     guess: ({ trainImages }) => guessLosses(task.model, { ...options, augmentation, source: trainImages }),
     describe: () => describePretraining(prepared),

@@ -1,6 +1,8 @@
 /** What a run is made of, whatever its task: what a command that trains hands to `trainRun`. */
 import type { Augmentation } from '../data/augmentation.js';
 import type { ImageSource } from '../data/sources/source.js';
+import type { ModelConfig } from '../model/config.js';
+import type { Task } from '../model/task.js';
 import type { Runtime } from '../runtime/runtime.js';
 import type { TrainCommand } from '../train/changes-result.js';
 import type { BestMeasure, Guesses, RunObserver } from '../train/observer.js';
@@ -45,6 +47,8 @@ export interface TrainJob<O extends TrainOptions> {
   readonly bestBy?: BestMeasure | undefined;
   /** Whether the time that the options give is to decide the epochs. */
   readonly isTimed: boolean;
+  /** The task of another size. */
+  taskOf(config: ModelConfig): Task;
   /** The same run with other epochs, and the warm-up that belongs to them: for a time that is given. */
   withEpochs(epochs: number): Promise<TrainJob<O>>;
   /** Losses of guesses, where a task has some. */
