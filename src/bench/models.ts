@@ -1,8 +1,7 @@
 /** What `mae models` tells of the presets: their sizes, what a step costs, and how fast they are here. */
-import { trainingGraph } from '../artifact/graphs.js';
+import { imageFlops } from '../artifact/flops.js';
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { checkMemory } from '../jobs/memory-estimate.js';
 import { type PrepareOptions, prepare } from '../jobs/prepare.js';
 import type { ModelConfig } from '../model/config.js';
@@ -16,7 +15,6 @@ import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { withScratchFolder } from '../util/scratch-folder.js';
 import { sizeOf } from '../util/shape.js';
-import { matmulFlops } from './flops.js';
 import { noiseBatch } from './noise-batch.js';
 import { timed } from './statistics.js';
 
@@ -52,7 +50,7 @@ function factsOf(name: string): PresetFacts {
     parameters: count(maeParameters(config)),
     patches,
     visible: kept,
-    flops: matmulFlops(expandDefinitions(trainingGraph(task, { batchSize: 1, accumulate: false }))),
+    flops: imageFlops(task),
   };
 }
 

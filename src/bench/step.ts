@@ -1,10 +1,9 @@
 /** How long a training step takes, with the batch at hand and with the loader of pretraining at work. */
 import { join } from 'node:path';
-import { trainingGraph } from '../artifact/graphs.js';
+import { imageFlops } from '../artifact/flops.js';
 import type { Manifest } from '../artifact/manifest.js';
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import { expandDefinitions } from '../compiler/lowering/expand.js';
 import { TrainLoader } from '../data/loader.js';
 import type { ImageSource } from '../data/sources/source.js';
 import type { Prepared, PrepareOptions } from '../jobs/prepare.js';
@@ -12,7 +11,6 @@ import { Runtime } from '../runtime/runtime.js';
 import type { HostBatch } from '../train/engine/batch-tensors.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { Trainer } from '../train/engine/trainer.js';
-import { matmulFlops } from './flops.js';
 import { gemmPeak } from './gemm-peak.js';
 import { noiseBatch } from './noise-batch.js';
 import { type OperatorTime, readProfile } from './profile.js';
@@ -81,7 +79,7 @@ export async function benchmarkStep(options: StepBenchmarkOptions): Promise<Step
     } finally {
       trainer.release();
     }
-    const flops = accumIter * flopsOf(prepared);
+    const flops = accumIter * artifacts.manifest.batchSize * imageFlops(prepared.task);
     return {
       manifest,
       onnxRuntime: runtime.api.version,
@@ -96,12 +94,6 @@ export async function benchmarkStep(options: StepBenchmarkOptions): Promise<Step
   } finally {
     runtime.release();
   }
-}
-
-/** The operations of one micro-batch's products, without those that are done again to save memory. */
-function flopsOf({ task, artifacts }: Prepared<PrepareOptions>): number {
-  const { batchSize, accumulate } = artifacts.manifest;
-  return matmulFlops(expandDefinitions(trainingGraph(task, { batchSize, accumulate })));
 }
 
 interface BenchmarkBatch {

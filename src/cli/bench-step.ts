@@ -6,6 +6,7 @@ import { benchmarkStep, type StepBenchmark, type StepTimes } from '../bench/step
 import { writeSampleImages } from '../data/pictures/sample-images.js';
 import { indexImageFolder } from '../data/sources/image-folder.js';
 import type { ImageSource } from '../data/sources/source.js';
+import { keepPeak } from '../jobs/known-peak.js';
 import { checkMemory, formatGiB } from '../jobs/memory-estimate.js';
 import { openImageFolder } from '../jobs/open-images.js';
 import { prepare } from '../jobs/prepare.js';
@@ -62,6 +63,7 @@ export async function run(argv: StepArguments): Promise<void> {
     const images = await openImages(argv, scratch);
     return benchmarkStep({ prepared, steps, images, numWorkers, scratch, profile });
   });
+  await keepPeak(prepared, 1e9 * result.gemmPeakGflops);
   report(rowsOf(argv, device, compute, result), argv.json);
   if (!argv.json) {
     printOperators('training graph', result.trainingOperators);

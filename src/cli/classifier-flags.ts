@@ -1,6 +1,6 @@
 import type { Options } from 'yargs';
 import { checkpointFlag, encoderHeadsFlag } from './common-flags.js';
-import { choice, integer, number } from './flags.js';
+import { choice, number } from './flags.js';
 import { pretrainFlags } from './pretrain-flags.js';
 
 const { 'data-path': dataPath, 'val-path': valPath, seed } = pretrainFlags;
@@ -28,6 +28,7 @@ export const classifierFlags = {
   'input-size': pretrainFlags['input-size'],
   'accum-iter': pretrainFlags['accum-iter'],
   'auto-batch': pretrainFlags['auto-batch'],
+  'time-budget': pretrainFlags['time-budget'],
   'max-steps': pretrainFlags['max-steps'],
   'warmup-epochs': {
     ...pretrainFlags['warmup-epochs'],
@@ -78,8 +79,8 @@ export function recipeFlags<
 export function epochsFlag<D extends string>(defaultDescription: D) {
   return {
     defaultDescription,
-    coerce: integer('epochs', { min: 1 }),
+    coerce: pretrainFlags.epochs.coerce,
     requiresArg: true,
-    describe: 'Epochs of the schedule',
+    describe: pretrainFlags.epochs.describe,
   } as const;
 }

@@ -19,8 +19,7 @@ export function configFlag(command: TrainCommand, flags: Flags) {
 /** What was given or has a default, by the fields of options, without what belongs to the command line alone. */
 export function givenOptions(argv: object, flags: Flags): Record<string, unknown> {
   const fields = new Set(Object.keys(flags).map(camelCase));
-  fields.delete('config');
-  fields.delete('dryRun');
+  for (const own of ['config', 'dryRun', 'logFormat']) fields.delete(own);
   const given = Object.entries(argv).filter(([field, value]) => fields.has(field) && value !== undefined);
   return Object.fromEntries(given);
 }

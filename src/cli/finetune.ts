@@ -1,13 +1,12 @@
 import type { Options } from 'yargs';
-import { describeClassifier } from '../jobs/classifier.js';
-import { finetune, type GivenFinetuneOptions, prepareFinetuning } from '../jobs/finetune.js';
+import { finetune, finetuneJob, type GivenFinetuneOptions, prepareFinetuning } from '../jobs/finetune.js';
 import { recipeNames } from '../jobs/recipes.js';
 import { finetuneDefaults as defaults } from '../train/options.js';
 import { classifierFlags, epochsFlag, numberFlag, recipeFlags } from './classifier-flags.js';
 import { noteThreads } from './common-flags.js';
 import { configFlag, givenOptions } from './config-flag.js';
 import { type Arguments, choice, number, text } from './flags.js';
-import { dryRunFlag } from './pretrain-flags.js';
+import { consoleFlags } from './pretrain-flags.js';
 import { note } from './print.js';
 import { printPlan, trainAtTerminal } from './train.js';
 
@@ -89,17 +88,17 @@ const ownFlags = {
 
 export const options = {
   ...ownFlags,
-  config: configFlag('finetune', { ...ownFlags, 'dry-run': dryRunFlag }),
-  'dry-run': dryRunFlag,
+  config: configFlag('finetune', { ...ownFlags, ...consoleFlags }),
+  ...consoleFlags,
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const given = givenOptions(argv, options) as unknown as GivenFinetuneOptions;
   noteThreads(argv.threads);
   if (!argv.dryRun) {
-    await trainAtTerminal((terminal) => finetune(given, terminal));
+    await trainAtTerminal((terminal) => finetune(given, terminal), argv.logFormat);
     return;
   }
-  const { prepared, images } = await prepareFinetuning(given, note);
-  printPlan(prepared, images.trainImages, describeClassifier(prepared));
+  const classifier = await prepareFinetuning(given, note);
+  await printPlan(finetuneJob(classifier));
 }

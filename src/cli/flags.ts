@@ -55,6 +55,25 @@ function shown(value: unknown): string {
   return typeof value === 'string' && decimal.test(value) ? value : JSON.stringify(value);
 }
 
+/** Seconds of a time such as `90s`, `30m`, `1h30m` or `1d`; a number is seconds. */
+export function duration(flag: string): (value: unknown) => number | undefined {
+  return (value) => {
+    if (value === undefined) return undefined;
+    const match = durationForm.exec(String(value));
+    const [days = 0, hours = 0, minutes = 0, seconds = 0] =
+      match?.slice(1).map((part) => Number(part ?? 0)) ?? [];
+    const total = 86400 * days + 3600 * hours + 60 * minutes + seconds;
+    if (total > 0 && Number.isFinite(total)) return total;
+    throw new UserError(
+      `--${flag}: expected a time such as 90s, 30m, 1h30m or 1d, got ${JSON.stringify(value)}`,
+    );
+  };
+}
+
+/** The largest unit first. */
+const durationForm =
+  /^(?=.)(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$/;
+
 /** One value that is not empty. */
 export function text(flag: string): (value: unknown) => string | undefined {
   return (value) => {

@@ -1,12 +1,11 @@
 import type { Options } from 'yargs';
-import { describeClassifier } from '../jobs/classifier.js';
-import { type GivenLinprobeOptions, linprobe, prepareLinprobe } from '../jobs/linprobe.js';
+import { type GivenLinprobeOptions, linprobe, linprobeJob, prepareLinprobe } from '../jobs/linprobe.js';
 import { linprobeDefaults as defaults } from '../train/options.js';
 import { classifierFlags, epochsFlag, recipeFlags } from './classifier-flags.js';
 import { noteThreads } from './common-flags.js';
 import { configFlag, givenOptions } from './config-flag.js';
 import { type Arguments, number } from './flags.js';
-import { dryRunFlag } from './pretrain-flags.js';
+import { consoleFlags } from './pretrain-flags.js';
 import { note } from './print.js';
 import { printPlan, trainAtTerminal } from './train.js';
 
@@ -24,17 +23,17 @@ const ownFlags = {
 
 export const options = {
   ...ownFlags,
-  config: configFlag('linprobe', { ...ownFlags, 'dry-run': dryRunFlag }),
-  'dry-run': dryRunFlag,
+  config: configFlag('linprobe', { ...ownFlags, ...consoleFlags }),
+  ...consoleFlags,
 } as const satisfies Record<string, Options>;
 
 export async function run(argv: Arguments<typeof options>): Promise<void> {
   const given = givenOptions(argv, options) as unknown as GivenLinprobeOptions;
   noteThreads(argv.threads);
   if (!argv.dryRun) {
-    await trainAtTerminal((terminal) => linprobe(given, terminal));
+    await trainAtTerminal((terminal) => linprobe(given, terminal), argv.logFormat);
     return;
   }
-  const { prepared, images } = await prepareLinprobe(given, note);
-  printPlan(prepared, images.trainImages, describeClassifier(prepared));
+  const classifier = await prepareLinprobe(given, note);
+  await printPlan(linprobeJob(classifier));
 }

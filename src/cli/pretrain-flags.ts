@@ -10,7 +10,7 @@ import {
   threadsFlag,
 } from './common-flags.js';
 import { configFlag, givenOptions } from './config-flag.js';
-import { type Arguments, choice, integer, number, text } from './flags.js';
+import { type Arguments, choice, duration, integer, number, text } from './flags.js';
 import { modelFlags } from './model-flags.js';
 
 const ownFlags = {
@@ -45,9 +45,16 @@ const ownFlags = {
   },
   epochs: {
     defaultDescription: `the recipe’s; published: ${defaults.epochs}`,
-    coerce: integer('epochs', { min: 1 }),
+    coerce: number('epochs', { min: 0, open: true }),
     requiresArg: true,
-    describe: 'Epochs of the schedule',
+    describe: 'Epochs of the schedule; of a fraction the last one is a part',
+  },
+  'time-budget': {
+    type: 'string',
+    coerce: duration('time-budget'),
+    requiresArg: true,
+    describe:
+      'Time for the whole run, such as 30m, 1h30m or 1d, instead of --epochs: some steps are tried out first, and epochs and warm-up chosen so that the schedule ends then',
   },
   'max-steps': {
     coerce: integer('max-steps', { min: 1 }),
@@ -199,13 +206,24 @@ const ownFlags = {
 export const dryRunFlag = {
   type: 'boolean',
   default: false,
-  describe: 'Print parameters, tokens, memory, steps and schedule, and stop',
+  describe: 'Print parameters, tokens, memory, steps, schedule and an estimate of the time, and stop',
 } as const;
+
+export const logFormatFlag = {
+  type: 'string',
+  coerce: choice('log-format', ['text', 'json'] as const),
+  default: 'text',
+  requiresArg: true,
+  describe: 'json: the lines of log.jsonl on stdout instead of text',
+} as const;
+
+/** Of the command line alone, beside the options of a run. */
+export const consoleFlags = { 'log-format': logFormatFlag, 'dry-run': dryRunFlag } as const;
 
 export const pretrainFlags = {
   ...ownFlags,
-  config: configFlag('pretrain', { ...ownFlags, 'dry-run': dryRunFlag }),
-  'dry-run': dryRunFlag,
+  config: configFlag('pretrain', { ...ownFlags, ...consoleFlags }),
+  ...consoleFlags,
 } as const satisfies Record<string, Options>;
 
 export type PretrainArguments = Arguments<typeof pretrainFlags>;

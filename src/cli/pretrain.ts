@@ -1,11 +1,9 @@
-import { describePretraining, preparePretraining, pretrain } from '../jobs/pretrain.js';
+import { preparePretraining, pretrain, pretrainJob } from '../jobs/pretrain.js';
 import type { GivenPretrainOptions } from '../jobs/pretrain-recipe.js';
-import { openTrainImages } from '../jobs/run-images.js';
 import type { RunResult } from '../train/observer.js';
 import { noteThreads } from './common-flags.js';
 import { type PretrainArguments, pretrainFlags, pretrainOptions } from './pretrain-flags.js';
-import { note } from './print.js';
-import { printPlan, trainAtTerminal } from './train.js';
+import { type LogFormat, printPlan, trainAtTerminal } from './train.js';
 
 export const options = pretrainFlags;
 
@@ -13,17 +11,16 @@ export async function run(argv: PretrainArguments): Promise<void> {
   const given = pretrainOptions(argv);
   noteThreads(given.threads);
   if (argv.dryRun) await dryRun(given);
-  else await runPretraining(given);
+  else await runPretraining(given, argv.logFormat);
 }
 
 /** Trains before the eyes of a person. */
-export function runPretraining(given: GivenPretrainOptions): Promise<RunResult> {
-  return trainAtTerminal((terminal) => pretrain(given, terminal));
+export function runPretraining(given: GivenPretrainOptions, logFormat?: LogFormat): Promise<RunResult> {
+  return trainAtTerminal((terminal) => pretrain(given, terminal), logFormat);
 }
 
 /** What `--dry-run` prints. */
 async function dryRun(given: GivenPretrainOptions): Promise<void> {
   const prepared = await preparePretraining(given);
-  const images = await openTrainImages(prepared.options, note);
-  printPlan(prepared, images, describePretraining(prepared));
+  await printPlan(pretrainJob(prepared));
 }

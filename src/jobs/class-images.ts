@@ -3,7 +3,7 @@ import type { ImageSource } from '../data/sources/source.js';
 import type { TrainOptions } from '../train/options.js';
 import { UserError } from '../util/errors.js';
 import { openRunImages } from './run-images.js';
-import type { RunSources } from './train-run.js';
+import type { RunSources } from './train-job.js';
 
 /** Each image with its class by its folder, the same classes in both. A UserError where that cannot be. */
 export async function openClassImages(

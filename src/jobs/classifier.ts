@@ -15,7 +15,8 @@ import { interpolatePositions } from '../weights/foreign/interpolate-positions.j
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import type { TaskDescription } from './describe-plan.js';
 import type { Prepared } from './prepare.js';
-import { describeSteps, type RunSources } from './train-run.js';
+import type { RunSources } from './train-job.js';
+import { describeSteps } from './train-run.js';
 
 /** Where a classifier begins. */
 export interface StartingPoint {

@@ -1,7 +1,7 @@
 import { linprobeTask } from '../model/classifier.js';
+import type { ModelConfig } from '../model/config.js';
 import { larsDefaults } from '../model/optim/lars.js';
 import { scaleLearningRate } from '../model/optim/schedule.js';
-import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
 import { type LinprobeOptions, linprobeDefaults, warmupShare } from '../train/options.js';
 import { resolveExifRotation } from '../train/recorded-run.js';
@@ -9,19 +9,22 @@ import { UserError } from '../util/errors.js';
 import { checkRunFolder } from './check-output.js';
 import { openClassImages } from './class-images.js';
 import { classifierAugmentation, classifierSummary, openStartingPoint } from './classifier.js';
-import type { PreparedClassifier } from './finetune.js';
+import { classifierJob, type PreparedClassifier, timeOf, withEpochs } from './finetune.js';
 import { prepare } from './prepare.js';
-import { type Terminal, trainRun } from './train-run.js';
+import { withDecidedTime } from './time-budget.js';
+import type { Terminal, TrainJob } from './train-job.js';
+import { trainRun } from './train-run.js';
 
 /** What was given; the published protocol says the rest. */
 export type GivenLinprobeOptions = Partial<LinprobeOptions> & Pick<LinprobeOptions, 'dataPath' | 'outputDir'>;
 
 /** What a run decides first. Nothing is written. */
 export async function prepareLinprobe(
-  given: GivenLinprobeOptions,
+  all: GivenLinprobeOptions,
   note: (line: string) => void,
 ): Promise<PreparedClassifier<LinprobeOptions>> {
-  checkRunFolder(given.outputDir);
+  checkRunFolder(all.outputDir);
+  const given = await withDecidedTime(all);
   const epochs = given.epochs ?? linprobeDefaults.epochs;
   const warmupEpochs = warmupShare(epochs, linprobeDefaults);
   const options = await resolveExifRotation<LinprobeOptions>({
@@ -37,10 +40,10 @@ export async function prepareLinprobe(
   const augmentation = classifierAugmentation(options, config, 1);
   const { evaluationCrop } = augmentation;
   const { classNames: classes } = images.trainImages;
-  const task = linprobeTask(config, { classes, pool: options.pool, evaluationCrop });
-  const prepared = await prepare(options, task, { optimizer: larsDefaults });
+  const taskOf = (sizes: ModelConfig) => linprobeTask(sizes, { classes, pool: options.pool, evaluationCrop });
+  const prepared = await prepare(options, taskOf(config), { optimizer: larsDefaults });
   checkBatchNorm(prepared.options); // as --auto-batch divided it
-  return { prepared, images, augmentation, parameters };
+  return { prepared, images, augmentation, parameters, taskOf, ...timeOf(given) };
 }
 
 /**
@@ -65,17 +68,16 @@ function checkBatchNorm({ batchSize }: LinprobeOptions): void {
 
 /** Trains a linear layer on the frozen features of an encoder. */
 export async function linprobe(given: GivenLinprobeOptions, terminal: Terminal): Promise<RunResult> {
-  const { prepared, images, augmentation, parameters } = await prepareLinprobe(given, terminal.note);
-  return trainRun(
-    {
-      command: 'linprobe',
-      prepared,
-      augmentation,
-      openImages: async () => images,
-      ...(parameters && { initialWeights: async () => parameters }),
-      ...(images.validationImages && { bestBy: bestMeasures.top1 }),
-      summary: (plan) => classifierSummary(prepared, plan, images),
-    },
-    terminal,
-  );
+  return trainRun(linprobeJob(await prepareLinprobe(given, terminal.note)), terminal);
+}
+
+export function linprobeJob(classifier: PreparedClassifier<LinprobeOptions>): TrainJob<LinprobeOptions> {
+  const { prepared, images } = classifier;
+  const warmupOf = (epochs: number) => warmupShare(epochs, linprobeDefaults);
+  return {
+    command: 'linprobe',
+    ...classifierJob(classifier),
+    withEpochs: async (epochs) => linprobeJob(withEpochs(classifier, epochs, warmupOf)),
+    summary: (plan) => classifierSummary(prepared, plan, images),
+  };
 }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ImageDecoder } from '../data/decode/decode.js';
 import { isUnreadable } from '../data/decode/pixels.js';
 import { type ImageFolder, type IndexOptions, indexImageFolder } from '../data/sources/image-folder.js';
 import { FileBuffer, type ImageSource } from '../data/sources/source.js';
+import { cacheFolder } from '../util/cache-folder.js';
 import { messageOf } from '../util/errors.js';
 
 /** The index of a folder of images, kept in the user's cache between runs. */
@@ -39,13 +39,4 @@ export async function unreadable(source: ImageSource): Promise<string | undefine
     decoder.close();
   }
   return `expected images that can be read in ${source.root}, got none among ${count}, such as ${reason}`;
-}
-
-/** Where each system wants caches; XDG_CACHE_HOME wins. */
-function cacheFolder(): string {
-  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
-  if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'mae');
-  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'mae');
-  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'mae', 'cache');
-  return join(homedir(), '.cache', 'mae');
 }

@@ -49,9 +49,21 @@ export async function prepare<O extends PrepareOptions>(
   return { options, device, compute, task, artifacts: build(options), runtimeOptions };
 }
 
+/** The same with graphs of another size and for other micro-batches; the options stay. */
+export function withGraphs<O>(prepared: Prepared<O>, task: Task, batchSize: number): Prepared<O> {
+  const { artifacts, compute, device } = prepared;
+  const { optimizer, emaDecay, accumulate, gradCheckpointing = false } = artifacts.manifest;
+  const options = { batchSize, accumIter: accumulate ? 2 : 1, gradCheckpointing };
+  return { ...prepared, task, artifacts: buildFor(task, options, { optimizer, emaDecay }, compute, device) };
+}
+
 function buildFor(
   task: Task,
-  { batchSize, accumIter, gradCheckpointing }: PrepareOptions,
+  {
+    batchSize,
+    accumIter,
+    gradCheckpointing,
+  }: Pick<PrepareOptions, 'batchSize' | 'accumIter' | 'gradCheckpointing'>,
   update: UpdateOptions,
   { kernelPrecision, graphPrecision }: Compute,
   { lacks }: Device,

@@ -18,7 +18,7 @@ import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { readJson } from './check-output.js';
 import { Reconstructor } from './reconstructor.js';
-import type { PicturedRunSources } from './train-run.js';
+import type { PicturedRunSources } from './train-job.js';
 
 /** Pictures of a sheet, and files that are tried for each of them. */
 const columns = 8;

@@ -1,7 +1,12 @@
 /** How long and how fast a run learns where a person does not say: by the size of the model and of the folder. */
 import type { ModelConfig } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
-import { defaultWarmupEpochs, type PretrainOptions, pretrainDefaults } from '../train/options.js';
+import {
+  defaultWarmupEpochs,
+  type PretrainOptions,
+  pretrainDefaults,
+  warmupShare,
+} from '../train/options.js';
 import { type RecordedSchedule, recordedSchedule } from '../train/recorded-run.js';
 import { sizeOf } from '../util/shape.js';
 import { loadRecipe, recipeNames } from './recipes.js';
@@ -112,10 +117,16 @@ async function scheduleOf(
     (given.blr === undefined ? rounded(between(byBatch, given.batchSize * given.accumIter)) : undefined);
   return {
     epochs,
-    warmupEpochs: given.warmupEpochs ?? rounded(epochs * recipe.warmupShare),
+    warmupEpochs: given.warmupEpochs ?? warmupOf(name, epochs),
     blr: given.blr ?? pretrainDefaults.blr, // not used where there is a rate itself
     ...(lr !== undefined && { lr }),
   };
+}
+
+/** The warm-up of a recipe, as the share of its epochs. */
+export function warmupOf(name: string | undefined, epochs: number): number {
+  if (name === undefined || name === published) return rounded(warmupShare(epochs, pretrainDefaults));
+  return rounded(epochs * loadRecipe<PretrainRecipe>('pretrain', name).warmupShare);
 }
 
 /** A number for people, of which three digits decide nothing. */

@@ -1,78 +1,33 @@
 /** The life of a run, whatever its task: what every command that trains calls. */
-import type { Manifest } from '../artifact/manifest.js';
+
+import { imageFlops } from '../artifact/flops.js';
 import { readManifest } from '../artifact/read-manifest.js';
 import { writeArtifacts } from '../artifact/write.js';
-import type { Augmentation } from '../data/augmentation.js';
-import type { ImageSource } from '../data/sources/source.js';
 import { alone } from '../runtime/comm/communicator.js';
 import { Runtime } from '../runtime/runtime.js';
-import type { TrainCommand } from '../train/changes-result.js';
 import { ModelState } from '../train/engine/model-state.js';
 import { keptBest } from '../train/kept-best.js';
-import { loggedEpochs, loggedValues } from '../train/log-file.js';
+import { loggedEpochs, loggedGuesses, loggedValues } from '../train/log-file.js';
 import { train } from '../train/loop.js';
-import { type BestMeasure, type RunObserver, type RunResult, tellAll } from '../train/observer.js';
+import { type RunObserver, type RunResult, tellAll } from '../train/observer.js';
 import { JsonLog } from '../train/observers/jsonl.js';
 import { TensorBoardLog } from '../train/observers/tensorboard.js';
 import type { TrainOptions } from '../train/options.js';
-import type { PictureSheets } from '../train/picturing.js';
 import { type Plan, planRun } from '../train/plan.js';
-import type { Probe } from '../train/probing.js';
 import { findResume } from '../train/resume.js';
 import { describeRun, writeRunConfig } from '../train/run-config.js';
 import { startPosition, withLossScale } from '../train/start.js';
 import { version } from '../util/version.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { claimRunDirectory, type RunLock } from '../weights/checkpoint/run-lock.js';
+import { guessing } from './guessing.js';
+import { knownPeak } from './known-peak.js';
 import { checkMemory, explainOutOfMemory } from './memory-estimate.js';
 import { unreadable } from './open-images.js';
-import type { Prepared } from './prepare.js';
 import { keepImageList } from './run-images.js';
-
-/** A person before a run: what they see, and what they ask. */
-export interface Terminal {
-  readonly observer: RunObserver;
-  /** Shows what a person should know before the first step, a line each. */
-  note(line: string): void;
-  /** Whether to stop after the step at hand. */
-  shouldStop(): boolean;
-}
-
-/** The images of a run. */
-export interface RunSources {
-  readonly trainImages: ImageSource;
-  readonly validationImages: ImageSource | undefined;
-}
-
-/** What pictures need of a run. */
-export interface PicturedRunSources extends RunSources {
-  readonly manifest: Manifest;
-  /** Whether the run may have shown some before. */
-  readonly isResumed: boolean;
-}
-
-/** What a command that trains hands in. */
-export interface TrainJob<O extends TrainOptions> {
-  readonly command: TrainCommand;
-  readonly prepared: Prepared<O>;
-  /** How images are changed; as in pretraining where not given. */
-  readonly augmentation?: Augmentation | undefined;
-  openImages(note: (line: string) => void): Promise<RunSources>;
-  /** Parameters that a new run does not start afresh, if there are some. */
-  initialWeights?(note: (line: string) => void): Promise<ReadonlyMap<string, Float32Array>>;
-  /** Opens what judges the weights now and then, if something does. */
-  openProbe?(runtime: Runtime, note: (line: string) => void): Promise<Probe>;
-  /** Opens what shows now and then what the weights make of some pictures, if something does. */
-  openPictures?(
-    runtime: Runtime,
-    run: PicturedRunSources,
-    note: (line: string) => void,
-  ): PictureSheets | undefined;
-  /** By what the best checkpoint is kept beside the newest, if it is. */
-  readonly bestBy?: BestMeasure | undefined;
-  /** Lines for a person, before the first step. */
-  summary(plan: Plan, images: RunSources): readonly string[];
-}
+import { runSummary } from './run-summary.js';
+import { jobWithin } from './time-budget.js';
+import type { RunSources, Terminal, TrainJob } from './train-job.js';
 
 /** Continues the run of its directory or starts one, and trains. */
 export async function trainRun<O extends TrainOptions>(
@@ -83,12 +38,14 @@ export async function trainRun<O extends TrainOptions>(
   const { manifest } = artifacts;
   checkMemory(manifest, options, device);
   const images = await job.openImages(terminal.note);
-  const plan = planRun(options, images.trainImages.length);
+  planRun(options, images.trainImages.length); // what does not fit is told before anything is written
   const runtime = new Runtime(runtimeOptions);
   let lock: RunLock | undefined;
   try {
     lock = await claimRunDirectory(options.outputDir);
-    return await trainInDirectory(runtime, job, plan, images, terminal);
+    const within = { note: terminal.note, folder: options.outputDir };
+    const timed = job.isTimed ? await jobWithin(runtime, job, images, within) : job;
+    return await trainInDirectory(runtime, timed, images, terminal);
   } catch (error) {
     throw explainOutOfMemory(device.explain(error, runtime.api), manifest, options, device);
   } finally {
@@ -101,12 +58,13 @@ export async function trainRun<O extends TrainOptions>(
 async function trainInDirectory<O extends TrainOptions>(
   runtime: Runtime,
   job: TrainJob<O>,
-  plan: Plan,
   images: RunSources,
-  { observer, note, shouldStop }: Terminal,
+  terminal: Terminal,
 ): Promise<RunResult> {
   const { options, device, compute, task, artifacts } = job.prepared;
+  const { note } = terminal;
   const { trainImages, validationImages } = images;
+  const plan = planRun(options, trainImages.length);
   const paths = runPaths(options.outputDir);
   const versions = { mae: version, onnxruntime: runtime.api.version };
   const description = describeRun(options, task.model, trainImages, versions, job.command);
@@ -132,20 +90,35 @@ async function trainInDirectory<O extends TrainOptions>(
   const behind = isResumed ? await epochsBehind(paths.log, position.step) : nothingBehind;
   const pictures = job.openPictures?.(runtime, { ...images, manifest: state.manifest, isResumed }, note);
   const judges = { probe, pictures, ...behind };
+  const observers = [...logsOf(options, terminal), terminal.observer];
+  const tell = tellAll(observers);
+  const logged = isResumed ? await loggedGuesses(paths.log) : undefined;
+  observers.push(guessing(logged, async () => job.guess?.(images), tell));
+  terminal.know?.({
+    stepsPerEpoch: plan.stepsPerEpoch,
+    imageFlops: imageFlops(task),
+    peakFlops: await knownPeak(job.prepared),
+  });
   const engine = { artifacts: paths.artifacts, compute, runtime, communicator: alone };
   const data = { ...images, augmentation: job.augmentation };
   const best =
     job.bestBy === undefined ? undefined : await keptBest(options.outputDir, job.bestBy, position.step);
   const run = { options, plan, ...engine, ...data, ...judges, best, resumeFrom, state, position };
-  return train(run, tellAll([...logsOf(options, note), observer]), shouldStop);
+  const result = await train(run, tell, terminal.shouldStop);
+  const ended = { ...plan, command: job.command, outputDir: options.outputDir, result };
+  const lasted = { firstStep: position.step, seconds: performance.now() / 1000, next: job.next(images) };
+  for (const line of await runSummary({ ...ended, ...lasted })) note(line);
+  return result;
 }
 
 /** What writes down how a run goes. */
-function logsOf({ outputDir, tensorboard }: TrainOptions, note: Terminal['note']): RunObserver[] {
-  const { log } = runPaths(outputDir);
-  if (!tensorboard) return [new JsonLog(log)];
-  const events = new TensorBoardLog(outputDir, note);
-  return [new JsonLog(log, (line) => events.add(line)), events];
+function logsOf({ outputDir, tensorboard }: TrainOptions, { note, onLogLine }: Terminal): RunObserver[] {
+  const events = tensorboard ? new TensorBoardLog(outputDir, note) : undefined;
+  const log = new JsonLog(runPaths(outputDir).log, (line, text) => {
+    onLogLine?.(text);
+    events?.add(line);
+  });
+  return events === undefined ? [log] : [log, events];
 }
 
 const nothingBehind = { validatedEpochs: 0, probedEpochs: 0, picturedEpochs: -1 };

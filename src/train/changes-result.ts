@@ -18,6 +18,7 @@ const trainChanges: Changes<TrainOptions> = {
   accumIter: true,
   autoBatch: false,
   epochs: true,
+  timeBudget: false, // what it decides is compared
   maxSteps: false,
   warmupEpochs: true,
   blr: true,

@@ -4,6 +4,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { codeOf, UserError } from '../util/errors.js';
 import { explained } from '../util/system-errors.js';
 import { writeTextAtomically } from '../weights/checkpoint/durable-files.js';
+import type { Guesses } from './observer.js';
 
 export interface LogLine {
   readonly type: string;
@@ -25,6 +26,20 @@ export async function epochLosses(path: string): Promise<number[]> {
     for (const { line } of lines) if (line?.type === 'epoch') losses.push(line['loss'] as number);
   }
   return losses;
+}
+
+/** The losses of guesses that a run logged, if it did; the last before its steps. */
+export async function loggedGuesses(path: string): Promise<Guesses | undefined> {
+  let guesses: Guesses | undefined;
+  for await (const lines of readLog(path)) {
+    for (const { line } of lines) {
+      if (line?.type === 'train') return guesses;
+      if (line?.type !== 'guesses') continue;
+      const { mean, colour } = line;
+      if (typeof mean === 'number' && typeof colour === 'number') guesses = { mean, colour };
+    }
+  }
+  return guesses;
 }
 
 /** How many epochs a run has behind it at its last line of a type up to step `lastStep`; 0 where it had none. */

@@ -13,6 +13,11 @@ export interface RunEvents {
     readonly device: string;
     readonly compute: string;
   };
+  /** Comes after `started`, of a run with such losses. */
+  guessed: Guesses & {
+    /** Whether they were computed now; else the log has them. */
+    readonly isNew: boolean;
+  };
   /** The optimizer took a step. */
   stepped: {
     readonly step: number;
@@ -87,6 +92,14 @@ export interface RunResult {
   readonly checkpoint: string | undefined;
   /** The best checkpoint of a run that keeps it. */
   readonly best?: BestCheckpoint | undefined;
+}
+
+/** Losses without a model, in the units of the run's. */
+export interface Guesses {
+  /** Of the mean of all targets. */
+  readonly mean: number;
+  /** Of one colour for each image, its best. */
+  readonly colour: number;
 }
 
 /** By what checkpoints of a run are compared: a field of the lines of its log of one type. */

@@ -17,7 +17,10 @@ export interface TrainOptions {
   accumIter: number;
   /** Whether batchSize and accumIter are divided anew, to the largest micro-batch that fits; their product stays. */
   autoBatch: boolean;
+  /** May have a fraction: the last one is a part of one then. */
   epochs: number;
+  /** Seconds that a run was given to decide its epochs by; `config.json` has it beside the options. */
+  timeBudget?: number;
   /** Ends the run early, at this many steps in all. */
   maxSteps?: number;
   warmupEpochs: number;

@@ -3,7 +3,7 @@ import { messageOf } from '../util/errors.js';
 import type { ModelState } from './engine/model-state.js';
 import type { Trainer } from './engine/trainer.js';
 import type { Metrics, Tell } from './observer.js';
-import type { Plan } from './plan.js';
+import { endedEpochs, type Plan } from './plan.js';
 import type { Position } from './position.js';
 
 /** Judges weights by pictures whose classes are known, which they were not trained with. */
@@ -24,7 +24,7 @@ export interface Probe {
 /** What probes need of a run. */
 export interface ProbedRun {
   readonly probe?: Probe | undefined;
-  readonly plan: Pick<Plan, 'totalSteps'>;
+  readonly plan: Pick<Plan, 'totalSteps' | 'scheduledSteps'>;
   readonly state: ModelState;
   readonly probedEpochs: number;
 }
@@ -45,15 +45,18 @@ export class Probing {
   }
 
   /** Whether an epoch to be probed has just ended and was not, maybe by a process that was killed first. */
-  isDue({ epoch, stepInEpoch, step }: Position): boolean {
+  isDue(position: Position): boolean {
     const { probe, plan } = this.#run;
-    if (probe === undefined || stepInEpoch !== 0 || epoch <= this.#probedEpochs) return false;
-    return (epoch % probe.every === 0 || step >= plan.totalSteps) && !this.#shouldStop();
+    const epochs = endedEpochs(position, plan) ?? 0;
+    if (probe === undefined || epochs <= this.#probedEpochs) return false;
+    return (epochs % probe.every === 0 || position.step >= plan.totalSteps) && !this.#shouldStop();
   }
 
   /** What was found; undefined where there is no result. */
-  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<Metrics | undefined> {
-    const { probe, state } = this.#run;
+  async run(position: Position, tell: Tell): Promise<Metrics | undefined> {
+    const { probe, state, plan } = this.#run;
+    const { step } = position;
+    const epochs = endedEpochs(position, plan) ?? position.epoch;
     this.#probedEpochs = epochs;
     const epoch = epochs - 1;
     const parameters = new Map(

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { exifRotationDefault } from '../data/decode/orientation.js';
+import { shellWord } from '../util/shell-word.js';
 import { resolveCheckpoint } from '../weights/checkpoint/resolve-checkpoint.js';
 import { checkpointsOf, runPaths } from '../weights/checkpoint/run-directory.js';
 import { logHasSteps } from './log-file.js';
@@ -15,10 +16,6 @@ import {
   TornConfig,
 } from './run-config.js';
 
-/** A word for a shell. */
-const quoted = (word: string) =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-
 /** The command that starts another run: from the weights of this one, where it has some that fit. */
 export function anotherRun(
   { folder, hasCheckpoint }: Pick<RecordedRun, 'folder' | 'hasCheckpoint'>,
@@ -28,8 +25,8 @@ export function anotherRun(
   let number = 2;
   while (existsSync(`${name}-${number}`)) number++;
   const flags = [
-    ...(hasCheckpoint ? [`--init ${quoted(folder)}`] : []),
-    `--output-dir ${quoted(`${name}-${number}`)}`,
+    ...(hasCheckpoint ? [`--init ${shellWord(folder)}`] : []),
+    `--output-dir ${shellWord(`${name}-${number}`)}`,
     ...(isPath(resume) ? ['--resume auto'] : []),
   ];
   return `start another run${hasCheckpoint ? ' from its weights' : ''}: the same command with ${flags.join(' ')}`;

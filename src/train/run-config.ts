@@ -19,6 +19,8 @@ export interface RunConfig {
   readonly onnxruntime: string;
   /** Keys are flags, in kebab-case: the file is a valid `--config`. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** Seconds that decided epochs and warm-up, which are among the options. */
+  readonly timeBudget?: number;
   readonly model: ModelConfig;
   readonly dataset: { readonly images: number; readonly fingerprint: string };
 }
@@ -30,12 +32,21 @@ export function describeRun(
   versions: { mae: string; onnxruntime: string },
   command: TrainCommand = 'pretrain',
 ): RunConfig {
-  const flags = Object.entries(options).map(([field, value]) => [
+  const { timeBudget, ...others } = options;
+  const flags = Object.entries(others).map(([field, value]) => [
     kebabCase(field),
     withFullPath(field, value),
   ]);
   const dataset = { images: length, fingerprint };
-  const run = { ...versions, node: process.version, options: Object.fromEntries(flags), model, dataset };
+  const time = timeBudget !== undefined && { timeBudget };
+  const run = {
+    ...versions,
+    node: process.version,
+    options: Object.fromEntries(flags),
+    ...time,
+    model,
+    dataset,
+  };
   return command === 'pretrain' ? run : { command, ...run };
 }
 

@@ -11,6 +11,7 @@ import { Evaluator } from './engine/evaluator.js';
 import type { ModelState } from './engine/model-state.js';
 import type { Trainer } from './engine/trainer.js';
 import type { Metrics, Tell } from './observer.js';
+import { endedEpochs, type Plan } from './plan.js';
 import type { Position } from './position.js';
 
 export interface ValidationResult {
@@ -31,6 +32,7 @@ export interface ValidationOptions {
 
 /** What validation needs of a run. */
 export interface ValidatedRun {
+  readonly plan: Pick<Plan, 'scheduledSteps'>;
   readonly options: ValidationOptions;
   readonly artifacts: string;
   readonly runtime: Runtime;
@@ -67,19 +69,17 @@ export class Validation {
   }
 
   /** Whether an epoch has just ended that was not validated yet, maybe by a process that was killed first. */
-  isDue({ epoch, stepInEpoch }: Position): boolean {
-    const { validationImages } = this.#run;
-    return (
-      validationImages !== undefined &&
-      stepInEpoch === 0 &&
-      epoch > this.#validatedEpochs &&
-      !this.#shouldStop()
-    );
+  isDue(position: Position): boolean {
+    const { validationImages, plan } = this.#run;
+    const epochs = endedEpochs(position, plan) ?? 0;
+    return validationImages !== undefined && epochs > this.#validatedEpochs && !this.#shouldStop();
   }
 
   /** What was found, by the names of the log; undefined where there is no result. */
-  async run({ epoch: epochs, step }: Position, tell: Tell): Promise<Metrics | undefined> {
-    const { validationImages, augmentation, state, options } = this.#run;
+  async run(position: Position, tell: Tell): Promise<Metrics | undefined> {
+    const { validationImages, augmentation, state, options, plan } = this.#run;
+    const { step } = position;
+    const epochs = endedEpochs(position, plan) ?? position.epoch;
     this.#validatedEpochs = epochs;
     const epoch = epochs - 1;
     let result: ValidationResult | undefined;

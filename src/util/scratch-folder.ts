@@ -4,9 +4,15 @@ import { join } from 'node:path';
 import { codeOf, messageOf, UserError } from './errors.js';
 import { withRemoval } from './with-removal.js';
 
-/** Runs something with a new folder for temporary files, which goes with it: also when a signal ends the process. */
-export async function withScratchFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const parent = tmpdir();
+/**
+ * Runs something with a new folder for temporary files, which goes with it: also when a signal ends the process.
+ *
+ * @param parent where it is made
+ */
+export async function withScratchFolder<T>(
+  use: (folder: string) => Promise<T>,
+  parent = tmpdir(),
+): Promise<T> {
   let folder: string;
   try {
     folder = mkdtempSync(join(parent, 'mae-'));

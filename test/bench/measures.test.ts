@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { matmulFlops } from '../../src/bench/flops.js';
+import { matmulFlops } from '../../src/artifact/flops.js';
 import { gemmPeak } from '../../src/bench/gemm-peak.js';
 import { readProfile } from '../../src/bench/profile.js';
 import { median } from '../../src/bench/statistics.js';

@@ -72,6 +72,7 @@ test('the flags of pretrain and their defaults', async () => {
     'accum-iter': '1',
     recipe: 'auto',
     epochs: 'the recipe’s; published: 800',
+    'time-budget': undefined,
     'max-steps': undefined,
     'warmup-epochs': 'the recipe’s; published: 40, or a twentieth of fewer epochs',
     blr: 'the recipe’s; published: 0.00015',
@@ -106,6 +107,7 @@ test('the flags of pretrain and their defaults', async () => {
     precision: '"auto"',
     kernels: 'true',
     config: undefined,
+    'log-format': '"text"',
     'dry-run': 'false',
     'auto-batch': 'false',
   };

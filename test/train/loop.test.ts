@@ -181,6 +181,26 @@ test('observers are told what happens, in order and as data', async () => {
   expect(of('finished')).toEqual([{ step: 6, checkpoint: last }]);
 });
 
+test('a last epoch that is a part of one is validated at its end, and that once', async () => {
+  const task = maeTask(tinyModel, { maskRatio: 0.75, normPixLoss: true });
+  const options = { outputDir: temporaryFolder(), epochs: 4 / 3 };
+  const { observer, of } = recorder();
+  const { checkpoint } = await run({ task, options, observers: [observer] });
+  expect(of('validated').map(({ epoch, step }) => [epoch, step])).toEqual([
+    [0, 3],
+    [1, 4],
+  ]);
+  expect(of('epochEnded').map(({ epoch }) => epoch)).toEqual([0]);
+  const again = recorder();
+  await run({ task, options, resumeFrom: checkpoint!, validatedEpochs: 2, observers: [again.observer] });
+  expect(again.of('validated')).toEqual([]);
+  // --max-steps ends no epoch: a run with more of them goes on in it
+  const shorter = recorder();
+  const capped = { outputDir: temporaryFolder(), epochs: 2, maxSteps: 4 };
+  await run({ task, options: capped, observers: [shorter.observer] });
+  expect(shorter.of('validated').map(({ step }) => step)).toEqual([3]);
+});
+
 describe('nothing is lost', () => {
   const task = maeTask(tinyModel, { maskRatio: 0.75, normPixLoss: true });
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import { learningRate } from '../../src/model/optim/schedule.js';
 import { defaultWarmupEpochs } from '../../src/train/options.js';
-import { planRun } from '../../src/train/plan.js';
+import { endedEpochs, planRun } from '../../src/train/plan.js';
 import { UserError } from '../../src/util/errors.js';
 import { optionsOf } from './support.js';
 
@@ -25,6 +26,16 @@ test('--max-steps ends the run but leaves the schedule', () => {
   expect(plan.totalSteps).toBe(7);
   expect(plan.schedule.epochs).toBe(100);
   expect(planRun({ ...options, maxSteps: 5000 }, 100).totalSteps).toBe(1000);
+});
+
+test('epochs may have a fraction: the last one is a part, and the end of the schedule', () => {
+  const plan = planRun(optionsOf({ batchSize: 10, epochs: 2.5, warmupEpochs: 0 }), 100);
+  expect(plan).toMatchObject({ scheduledSteps: 25, totalSteps: 25 });
+  expect(learningRate(25, plan.schedule)).toBe(0);
+  expect(planRun(optionsOf({ batchSize: 10, epochs: 0.01, warmupEpochs: 0 }), 100).totalSteps).toBe(1);
+  const at = (step: number, epoch: number, stepInEpoch: number) =>
+    endedEpochs({ step, epoch, stepInEpoch }, plan);
+  expect([at(0, 0, 0), at(10, 1, 0), at(15, 1, 5), at(25, 2, 5)]).toEqual([0, 1, undefined, 3]);
 });
 
 test('a step of more images than there are is refused with both numbers', () => {

@@ -1,10 +1,22 @@
 import { printable } from '../../util/printable.js';
 import type { RunEvents, RunObserver } from '../observer.js';
-import { type Progress, progressLine, TimeLeft } from './progress.js';
+import { type Progress, progressLine, SmoothedLoss, StepSeconds, timeLeft } from './progress.js';
 import { StatusLine, takesEscapes } from './status-line.js';
 
 /** Enough to see what is wrong with them. */
 const skippedImagesShown = 20;
+
+/** Epochs beside whose loss those of guesses stand. */
+const guessedEpochs = 3;
+
+/** What a console tells of a run beside its events. */
+export interface RunFacts {
+  readonly stepsPerEpoch: number;
+  /** Operations in the matrix products of a training step, for one image. */
+  readonly imageFlops: number;
+  /** What the device was measured to reach at best, in operations a second; undefined where that is not known. */
+  readonly peakFlops: number | undefined;
+}
 
 /** Time between two drawings of the bar. */
 const drawMilliseconds = 100;
@@ -13,7 +25,10 @@ const drawMilliseconds = 100;
 export class ConsoleReporter implements RunObserver {
   readonly #stopSignal: () => string | undefined;
   readonly #status: StatusLine | undefined;
-  #timeLeft: TimeLeft | undefined;
+  readonly #loss = new SmoothedLoss();
+  #facts: RunFacts | undefined;
+  #guesses: RunEvents['guessed'] | undefined;
+  #stepSeconds = new StepSeconds(performance.now());
   #progress: Progress | undefined;
   #drawnAt = Number.NEGATIVE_INFINITY;
   #epochs = 0;
@@ -28,32 +43,50 @@ export class ConsoleReporter implements RunObserver {
     if (takesEscapes(process.stderr, process.env)) this.#status = new StatusLine(process.stderr);
   }
 
+  /** Comes before the run starts. */
+  know(facts: RunFacts): void {
+    this.#facts = facts;
+  }
+
   started({ step, totalSteps, epochs }: RunEvents['started']): void {
     this.#epochs = epochs;
     this.#totalSteps = totalSteps;
     this.#startedAt = step;
+    this.#stepSeconds = new StepSeconds(performance.now());
     if (this.#status === undefined || step >= totalSteps) return;
-    this.#timeLeft = new TimeLeft(performance.now());
-    const unknown = { epoch: '-', loss: '-', lr: '-', imagesPerSecond: '-', secondsLeft: undefined };
-    this.#progress = { step, totalSteps, ...unknown };
+    const unknown = { epoch: '-', loss: '-', lr: '-', imagesPerSecond: '-', dataWait: '-', flops: '' };
+    this.#progress = { step, totalSteps, ...unknown, secondsLeft: undefined, epochSecondsLeft: undefined };
     process.stderr.on('resize', this.#onResize);
     this.#draw();
   }
 
+  guessed(guesses: RunEvents['guessed']): void {
+    this.#guesses = guesses;
+    if (!guesses.isNew) return;
+    const { mean, colour } = guesses;
+    this.note(
+      `losses of guesses: ${mean.toFixed(4)} the mean everywhere, ${colour.toFixed(4)} one colour an image; ` +
+        'a model that learns gets below both',
+    );
+  }
+
   stepped({ step, isLogged, ...line }: RunEvents['stepped']): void {
-    const totalSteps = this.#totalSteps;
-    const epoch = `${line.epoch + 1}/${this.#epochs}`;
-    const loss = line.loss.toFixed(4);
-    const lr = line.lr.toExponential(2);
-    const imagesPerSecond = line.imagesPerSecond.toFixed(1);
-    if (this.#timeLeft !== undefined) {
-      const now = performance.now();
-      const secondsLeft = this.#timeLeft.after(totalSteps - step, now);
-      this.#progress = { step, totalSteps, epoch, loss, lr, imagesPerSecond, secondsLeft };
+    const now = performance.now();
+    const progress: Progress = {
+      step,
+      totalSteps: this.#totalSteps,
+      epoch: `${line.epoch + 1}/${Math.ceil(this.#epochs)}`,
+      loss: this.#loss.after(line.loss).toFixed(4),
+      lr: line.lr.toExponential(2),
+      imagesPerSecond: line.imagesPerSecond.toFixed(1),
+      dataWait: `${Math.round(100 * line.dataWait)}%`,
+      flops: this.#flops(line.imagesPerSecond),
+      ...this.#secondsLeft(step, line.epoch, this.#stepSeconds.after(now)),
+    };
+    if (this.#progress !== undefined) {
+      this.#progress = progress;
       if (now - this.#drawnAt >= drawMilliseconds) this.#draw();
-    } else if (isLogged) {
-      say(`step ${step}/${totalSteps}  epoch ${epoch}  loss ${loss}  lr ${lr}  ${imagesPerSecond} img/s`);
-    }
+    } else if (isLogged) say(stepLine(progress));
   }
 
   stepSkipped({ step, reason, loss, gradientNorm, nextLossScale, images }: RunEvents['stepSkipped']): void {
@@ -65,7 +98,11 @@ export class ConsoleReporter implements RunObserver {
   }
 
   epochEnded({ epoch, loss }: RunEvents['epochEnded']): void {
-    if (this.#progress === undefined) say(`epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`);
+    const line = `epoch ${epoch + 1}  mean loss ${loss.toFixed(4)}`;
+    if (this.#guesses !== undefined && epoch < guessedEpochs) {
+      const { mean, colour } = this.#guesses;
+      this.note(`${line}  (guesses: the mean ${mean.toFixed(4)}, one colour ${colour.toFixed(4)})`);
+    } else if (this.#progress === undefined) say(line);
   }
 
   validated({ epoch, loss, metrics = {} }: RunEvents['validated']): void {
@@ -108,14 +145,10 @@ export class ConsoleReporter implements RunObserver {
   }
 
   /** The last words of a run that came to its end or was asked to stop. */
-  finished({ step, checkpoint, best }: RunEvents['finished']): void {
+  finished({ step, checkpoint }: RunEvents['finished']): void {
     this.close();
     const saved =
       checkpoint === undefined ? 'not saved, for the loss or gradient was no number' : `saved ${checkpoint}`;
-    if (best !== undefined) {
-      const { measure, value, path } = best;
-      say(`best ${measure.label} ${measure.isLoss ? value.toFixed(4) : percent(value)}: ${path}`);
-    }
     const signal = this.#stopSignal();
     if (step === this.#startedAt && step >= this.#totalSteps) {
       say(`already at its end (step ${step}): nothing to do; it is saved in ${checkpoint}`);
@@ -141,7 +174,6 @@ export class ConsoleReporter implements RunObserver {
     this.#status?.end();
     process.stderr.off('resize', this.#onResize);
     this.#progress = undefined;
-    this.#timeLeft = undefined;
   }
 
   /** A line above the progress bar. */
@@ -150,11 +182,49 @@ export class ConsoleReporter implements RunObserver {
     else this.#status?.log(printable(line));
   }
 
+  /** Of matrix products, and the share of what the device can where that was measured. */
+  #flops(imagesPerSecond: number): string {
+    if (this.#facts === undefined) return '';
+    const { imageFlops, peakFlops } = this.#facts;
+    const flops = imagesPerSecond * imageFlops;
+    const share = peakFlops === undefined ? '' : ` (${Math.round((100 * flops) / peakFlops)}% of peak)`;
+    return `${(flops / 1e9).toPrecision(3)} GFLOP/s${share}`;
+  }
+
+  #secondsLeft(
+    step: number,
+    epoch: number,
+    stepSeconds: number,
+  ): Pick<Progress, 'secondsLeft' | 'epochSecondsLeft'> {
+    const total = this.#totalSteps;
+    const epochEnd =
+      this.#facts === undefined ? undefined : Math.min(total, (epoch + 1) * this.#facts.stepsPerEpoch);
+    return {
+      secondsLeft: (total - step) * stepSeconds,
+      epochSecondsLeft: epochEnd === undefined ? undefined : (epochEnd - step) * stepSeconds,
+    };
+  }
+
   #draw(): void {
     if (this.#progress === undefined || this.#status === undefined) return;
     this.#drawnAt = performance.now();
     this.#status.show(progressLine(this.#progress, this.#status.columns));
   }
+}
+
+/** Of a run without a terminal. */
+function stepLine(progress: Progress): string {
+  const { step, totalSteps, epoch, loss, lr, imagesPerSecond, dataWait, flops } = progress;
+  return [
+    `step ${step}/${totalSteps}`,
+    `epoch ${epoch}`,
+    `loss ${loss}`,
+    `lr ${lr}`,
+    `${imagesPerSecond} img/s`,
+    `data wait ${dataWait}`,
+    ...(flops === '' ? [] : [flops]),
+    `left ${timeLeft(progress)}`,
+  ].join('  ');
 }
 
 /** top-1 of top1. */

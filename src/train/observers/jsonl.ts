@@ -7,13 +7,14 @@ import { inLog } from '../validate.js';
 /** `log.jsonl`: one JSON object a line, each with a `time` and a `type`. */
 export class JsonLog implements RunObserver {
   readonly #path: string;
-  readonly #onLine: (line: LogLine) => void;
+  readonly #onLine: (line: LogLine, text: string) => void;
   #totalSteps = Number.POSITIVE_INFINITY;
   #logger: Logger | undefined;
+  #text = '';
   #failure: unknown;
 
-  /** @param onLine is told each line that was written, without its time */
-  constructor(path: string, onLine: (line: LogLine) => void = () => {}) {
+  /** @param onLine is told each line that was written: what it says, and its text with its newline */
+  constructor(path: string, onLine: (line: LogLine, text: string) => void = () => {}) {
     this.#path = path;
     this.#onLine = onLine;
   }
@@ -24,6 +25,10 @@ export class JsonLog implements RunObserver {
     this.#totalSteps = totalSteps;
     const resumed = { resumed_from: resumedFrom ?? null };
     this.#write({ type: 'start', step, total_steps: totalSteps, ...resumed, device, compute });
+  }
+
+  guessed({ isNew, ...losses }: RunEvents['guessed']): void {
+    if (isNew) this.#write({ type: 'guesses', ...losses });
   }
 
   stepped({ step, epoch, loss, lr, isLogged, ...more }: RunEvents['stepped']): void {
@@ -117,7 +122,7 @@ export class JsonLog implements RunObserver {
     this.#logger ??= this.#open();
     this.#logger.info(line);
     if (this.#failure === undefined) {
-      this.#onLine(line);
+      this.#onLine(line, this.#text);
       return;
     }
     const reason = codeOf(this.#failure) ?? messageOf(this.#failure);
@@ -134,6 +139,12 @@ export class JsonLog implements RunObserver {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (level: string) => ({ level }) },
     };
-    return pino(options, destination);
+    const both = {
+      write: (text: string) => {
+        destination.write(text);
+        this.#text = text;
+      },
+    };
+    return pino(options, both);
   }
 }

@@ -1,7 +1,13 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { epochLosses, loggedEpochs, logHasSteps, trimLog } from '../../../src/train/log-file.js';
+import {
+  epochLosses,
+  loggedEpochs,
+  loggedGuesses,
+  logHasSteps,
+  trimLog,
+} from '../../../src/train/log-file.js';
 import { JsonLog } from '../../../src/train/observers/jsonl.js';
 import { readLog } from '../../support/cli-files.js';
 import { startOf, stepOf, temporaryFolder } from '../support.js';
@@ -27,6 +33,24 @@ test('how an image was read is a line', async () => {
   const [line] = readFileSync(path, 'utf8').trim().split('\n');
   const wanted = { type: 'note', step: 3, path: 'a.tif', kind: 'k', text: 'was read so' };
   expect(JSON.parse(line!)).toMatchObject(wanted);
+});
+
+test('losses of guesses are a line when they are new, and are read back as they stand last before the steps', async () => {
+  const run = temporaryFolder();
+  const path = join(run, 'log.jsonl');
+  const seen: string[] = [];
+  const log = new JsonLog(path, (_, text) => seen.push(text));
+  expect(await loggedGuesses(path)).toBeUndefined();
+  await log.started(startOf(0, 4));
+  log.guessed({ mean: 0.9, colour: 0.3, isNew: true });
+  log.guessed({ mean: 0.8, colour: 0.2, isNew: true });
+  log.guessed({ mean: 7, colour: 7, isNew: false });
+  log.stepped(stepOf(1));
+  const { time: _, ...line } = readLog(run, 'guesses')[0]!;
+  expect(line).toEqual({ level: 'info', type: 'guesses', mean: 0.9, colour: 0.3 });
+  expect(readLog(run, 'guesses')).toHaveLength(2);
+  expect(await loggedGuesses(path)).toEqual({ mean: 0.8, colour: 0.2 });
+  expect(seen.join('')).toBe(readFileSync(path, 'utf8'));
 });
 
 test('every line is a JSON object with a type and a time', async () => {

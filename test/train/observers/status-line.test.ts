@@ -1,6 +1,12 @@
 import { Terminal } from '@xterm/headless';
 import { describe, expect, test } from 'vitest';
-import { formatDuration, progressLine, TimeLeft } from '../../../src/train/observers/progress.js';
+import {
+  formatDuration,
+  progressLine,
+  SmoothedLoss,
+  StepSeconds,
+  timeLeft,
+} from '../../../src/train/observers/progress.js';
 import { StatusLine, takesEscapes } from '../../../src/train/observers/status-line.js';
 
 /** A real terminal's screen, in memory. */
@@ -48,7 +54,10 @@ const progress = {
   loss: '1.6777',
   lr: '4.59e-6',
   imagesPerSecond: '68.6',
+  dataWait: '3%',
+  flops: '25.6 GFLOP/s (41% of peak)',
   secondsLeft: 49,
+  epochSecondsLeft: 12,
 };
 
 describe('the status line', () => {
@@ -113,12 +122,40 @@ describe('the progress line', () => {
     expect(seconds.map(formatDuration)).toEqual(expected);
   });
 
-  test('the time left is what the steps behind took, and follows a change', () => {
-    const left = new TimeLeft(0);
-    for (let step = 1; step <= 10; step++)
-      expect(left.after(100 - step, 500 * step)).toBeCloseTo(0.5 * (100 - step));
+  test('a step takes what those behind took, and follows a change', () => {
+    const seconds = new StepSeconds(0);
+    for (let step = 1; step <= 10; step++) expect(seconds.after(500 * step)).toBeCloseTo(0.5);
     let last = 0;
-    for (let step = 1; step <= 200; step++) last = left.after(1, 5000 + 100 * step);
+    for (let step = 1; step <= 200; step++) last = seconds.after(5000 + 100 * step);
     expect(last).toBeCloseTo(0.1, 3);
+  });
+
+  test('the wider a terminal, the more it tells; all of it in 160 columns', () => {
+    const wide = progressLine(progress, 160);
+    for (const part of ['epoch 4/40', 'lr 4.59e-6', '68.6 img/s', 'data wait 3%', '(41% of peak)'])
+      expect(wide).toContain(part);
+    expect(wide).toMatch(/left 49s \(epoch 12s\)$/);
+    let before = 0;
+    for (let columns = 20; columns <= 160; columns++) {
+      const { length } = progressLine(progress, columns);
+      expect(length).toBeGreaterThanOrEqual(before);
+      before = length;
+    }
+  });
+
+  test('the time of an epoch that ends with the run, or is not known, is not told twice', () => {
+    expect(timeLeft({ secondsLeft: 200, epochSecondsLeft: 59 })).toBe('3m20s (epoch 59s)');
+    expect(timeLeft({ secondsLeft: 200, epochSecondsLeft: 200 })).toBe('3m20s');
+    expect(timeLeft({ secondsLeft: 200, epochSecondsLeft: undefined })).toBe('3m20s');
+  });
+
+  test('the smoothed loss begins with the first, keeps a constant and halves a jump in seven steps', () => {
+    const smoothed = new SmoothedLoss();
+    expect(smoothed.after(2)).toBeCloseTo(2, 12);
+    for (let step = 0; step < 200; step++) expect(smoothed.after(2)).toBeCloseTo(2, 12);
+    let last = 0;
+    for (let step = 0; step < 7; step++) last = smoothed.after(1);
+    expect(last).toBeGreaterThan(1.45);
+    expect(last).toBeLessThan(1.5);
   });
 });
