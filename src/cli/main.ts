@@ -117,8 +117,11 @@ export async function main(args: string[]): Promise<void> {
 /** A terminal, pipe or disk behind the output that goes away ends no work; what was to be printed on stdout is missed. */
 function guardProcess(): void {
   process.stderr.on('error', () => {});
+  let isTold = false; // once, however much is printed later
   process.stdout.on('error', (error) => {
-    if (codeOf(error) !== 'EPIPE') report(new UserError(`output: cannot write (${codeOf(error)})`));
+    if (codeOf(error) !== 'EPIPE' && !isTold)
+      report(new UserError(`output: cannot write (${codeOf(error)})`));
+    isTold = true;
     process.exitCode ||= codeOf(error) === 'EPIPE' ? 0 : 1;
   });
   if (ignoresHangup()) process.on('SIGHUP', () => {});

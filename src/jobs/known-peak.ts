@@ -1,9 +1,10 @@
 /** What this machine was measured to reach at best, kept in the user's cache by `mae bench step`. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { intraOpThreads } from '../runtime/threads.js';
 import { cacheFolder } from '../util/cache-folder.js';
+import { makeFolder } from '../util/make-folder.js';
 import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import type { Prepared, PrepareOptions } from './prepare.js';
 
@@ -23,7 +24,7 @@ export async function knownPeak(prepared: Prepared<PrepareOptions>): Promise<num
 export async function keepPeak(prepared: Prepared<PrepareOptions>, flops: number): Promise<void> {
   if (!isComparable(prepared)) return;
   try {
-    await mkdir(cacheFolder(), { recursive: true });
+    makeFolder(cacheFolder());
     await writeJsonAtomically(file(), { ...(await readPeaks()), [keyOf(prepared)]: flops });
   } catch {
     // no cache

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '../../util/make-folder.js';
 import { type FolderScan, folderState, lasting } from './folder-scan.js';
 import { type ByteString, sharedBytes, sharedOffsets } from './path-list.js';
 import type { PassedOver } from './what-counts.js';
@@ -122,7 +123,7 @@ export async function writeFolderCache(file: string, root: string, scan: FolderS
   length.writeUInt32LE(json.length);
   const parts = [MAGIC, length, json, new Uint8Array(offsets.buffer), bytes];
   const temporary = `${file}.${process.pid}.tmp`;
-  await mkdir(dirname(file), { recursive: true });
+  makeFolder(dirname(file));
   try {
     await writeFile(temporary, [...parts, digestOf(...parts)]);
     await rename(temporary, file);

@@ -63,7 +63,7 @@ function withoutIndices(notes, path) {
 }
 
 /** Lines that earlier versions did not write: left out where the other side has none. */
-const newTypes = ['pictures', 'end'];
+const newTypes = ['pictures', 'end', 'guesses'];
 
 /**
  * Line by line, as they are written: without times and speeds, and with the norms of gradients apart.
