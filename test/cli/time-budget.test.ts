@@ -41,6 +41,8 @@ test('a time decides epochs and warm-up, and the schedule ends with the run', ()
     'config.json',
     'images.list',
     'log.jsonl',
+    'pictures',
+    'tensorboard',
   ]);
 });
 
