@@ -5,7 +5,9 @@ import { type ClassifierPool, encoderOf } from '../model/classifier-parameters.j
 import { formatInputSize, type ModelConfig, patchCount, patchGrid, withInputSize } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
 import { loadModelConfig } from '../model/presets.js';
+import type { Task } from '../model/task.js';
 import type { TrainCommand } from '../train/changes-result.js';
+import { bestMeasures } from '../train/kept-best.js';
 import type { ClassifierOptions } from '../train/options.js';
 import type { Plan } from '../train/plan.js';
 import { runToContinue } from '../train/recorded-run.js';
@@ -14,8 +16,9 @@ import { UserError } from '../util/errors.js';
 import { interpolatePositions } from '../weights/foreign/interpolate-positions.js';
 import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import type { TaskDescription } from './describe-plan.js';
+import { afterClassifier } from './next-commands.js';
 import type { Prepared } from './prepare.js';
-import type { RunSources } from './train-job.js';
+import type { RunSources, TrainJob } from './train-job.js';
 import { describeSteps } from './train-run.js';
 
 /** Where a classifier begins. */
@@ -137,5 +140,65 @@ export function describeClassifier({
   return {
     model: `${startName(options)}, ${formatInputSize(model)}, patch ${model.patchSize}`,
     tokens: `${patchCount(model)} patches an image, all of them visible`,
+  };
+}
+
+/** What a run of a classifier decides first. */
+export interface PreparedClassifier<O> {
+  readonly prepared: Prepared<O>;
+  readonly images: RunSources;
+  readonly augmentation: Augmentation;
+  readonly parameters: ReadonlyMap<string, Float32Array> | undefined;
+  /** Of another size. */
+  taskOf(config: ModelConfig): Task;
+  /** Whether the time that is given has yet to decide the epochs. */
+  readonly isTimed: boolean;
+  /** As it was given; else it follows from the epochs. */
+  readonly warmupEpochs: number | undefined;
+}
+
+/** What a time that is given has yet to decide. */
+export function timeOf({
+  timeBudget,
+  epochs,
+  warmupEpochs,
+}: Partial<ClassifierOptions>): Pick<PreparedClassifier<unknown>, 'isTimed' | 'warmupEpochs'> {
+  return { isTimed: timeBudget !== undefined && epochs === undefined, warmupEpochs };
+}
+
+/** What the jobs of classifiers share. */
+export function classifierJob<O extends ClassifierOptions>({
+  prepared,
+  images,
+  augmentation,
+  parameters,
+  taskOf,
+  isTimed,
+}: PreparedClassifier<O>): Omit<TrainJob<O>, 'command' | 'withEpochs' | 'summary'> {
+  return {
+    prepared,
+    augmentation,
+    taskOf,
+    isTimed,
+    openImages: async () => images,
+    ...(parameters && { initialWeights: async () => parameters }),
+    ...(images.validationImages && { bestBy: bestMeasures.top1 }),
+    describe: () => describeClassifier(prepared),
+    next: () => afterClassifier(prepared.options),
+  };
+}
+
+/** With epochs that a time decided, and their share of warm-up. */
+export function withEpochs<O extends ClassifierOptions>(
+  classifier: PreparedClassifier<O>,
+  epochs: number,
+  warmupOf: (epochs: number) => number,
+): PreparedClassifier<O> {
+  const { prepared } = classifier;
+  const warmupEpochs = classifier.warmupEpochs ?? Number(warmupOf(epochs).toPrecision(3));
+  return {
+    ...classifier,
+    prepared: { ...prepared, options: { ...prepared.options, epochs, warmupEpochs } },
+    isTimed: false,
   };
 }

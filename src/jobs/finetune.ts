@@ -3,46 +3,28 @@ import type { Augmentation } from '../data/augmentation.js';
 import { finetuneTask } from '../model/classifier.js';
 import type { ModelConfig } from '../model/config.js';
 import { adamWDefaults } from '../model/optim/adamw.js';
-import type { Task } from '../model/task.js';
-import { bestMeasures } from '../train/kept-best.js';
 import type { RunResult } from '../train/observer.js';
-import {
-  type ClassifierOptions,
-  type FinetuneOptions,
-  finetuneDefaults,
-  warmupShare,
-} from '../train/options.js';
+import { type FinetuneOptions, finetuneDefaults, warmupShare } from '../train/options.js';
 import { resolveExifRotation } from '../train/recorded-run.js';
 import { checkRunFolder } from './check-output.js';
 import { openClassImages } from './class-images.js';
 import {
   classifierAugmentation,
+  classifierJob,
   classifierSummary,
-  describeClassifier,
   openStartingPoint,
+  type PreparedClassifier,
+  timeOf,
+  withEpochs,
 } from './classifier.js';
-import { afterClassifier } from './next-commands.js';
-import { type Prepared, prepare } from './prepare.js';
+import { prepare } from './prepare.js';
 import { loadRecipe, recipeOf } from './recipes.js';
 import { withDecidedTime } from './time-budget.js';
-import type { RunSources, Terminal, TrainJob } from './train-job.js';
+import type { Terminal, TrainJob } from './train-job.js';
 import { trainRun } from './train-run.js';
 
 /** What was given; a recipe says the rest. */
 export type GivenFinetuneOptions = Partial<FinetuneOptions> & Pick<FinetuneOptions, 'dataPath' | 'outputDir'>;
-
-export interface PreparedClassifier<O> {
-  readonly prepared: Prepared<O>;
-  readonly images: RunSources;
-  readonly augmentation: Augmentation;
-  readonly parameters: ReadonlyMap<string, Float32Array> | undefined;
-  /** Of another size. */
-  taskOf(config: ModelConfig): Task;
-  /** Whether the time that is given has yet to decide the epochs. */
-  readonly isTimed: boolean;
-  /** As it was given; else it follows from the epochs. */
-  readonly warmupEpochs: number | undefined;
-}
 
 /** β of PyTorch's AdamW, as the published fine-tuning has it. */
 const optimizer = { ...adamWDefaults, beta2: 0.999 };
@@ -74,15 +56,6 @@ export async function prepareFinetuning(
   return { prepared, images, augmentation, parameters, taskOf, ...timeOf(given) };
 }
 
-/** What a time that is given has yet to decide. */
-export function timeOf({
-  timeBudget,
-  epochs,
-  warmupEpochs,
-}: Partial<FinetuneOptions>): Pick<PreparedClassifier<unknown>, 'isTimed' | 'warmupEpochs'> {
-  return { isTimed: timeBudget !== undefined && epochs === undefined, warmupEpochs };
-}
-
 /** Fine-tunes an encoder with a head for the classes of a folder. */
 export async function finetune(given: GivenFinetuneOptions, terminal: Terminal): Promise<RunResult> {
   return trainRun(finetuneJob(await prepareFinetuning(given, terminal.note)), terminal);
@@ -96,43 +69,6 @@ export function finetuneJob(classifier: PreparedClassifier<FinetuneOptions>): Tr
     ...classifierJob(classifier),
     withEpochs: async (epochs) => finetuneJob(withEpochs(classifier, epochs, warmupOf)),
     summary: (plan) => [...classifierSummary(prepared, plan, images), describeRecipe(prepared.options)],
-  };
-}
-
-/** What the jobs of classifiers share. */
-export function classifierJob<O extends ClassifierOptions>({
-  prepared,
-  images,
-  augmentation,
-  parameters,
-  taskOf,
-  isTimed,
-}: PreparedClassifier<O>): Omit<TrainJob<O>, 'command' | 'withEpochs' | 'summary'> {
-  return {
-    prepared,
-    augmentation,
-    taskOf,
-    isTimed,
-    openImages: async () => images,
-    ...(parameters && { initialWeights: async () => parameters }),
-    ...(images.validationImages && { bestBy: bestMeasures.top1 }),
-    describe: () => describeClassifier(prepared),
-    next: () => afterClassifier(prepared.options),
-  };
-}
-
-/** With epochs that a time decided, and their share of warm-up. */
-export function withEpochs<O extends ClassifierOptions>(
-  classifier: PreparedClassifier<O>,
-  epochs: number,
-  warmupOf: (epochs: number) => number,
-): PreparedClassifier<O> {
-  const { prepared } = classifier;
-  const warmupEpochs = classifier.warmupEpochs ?? Number(warmupOf(epochs).toPrecision(3));
-  return {
-    ...classifier,
-    prepared: { ...prepared, options: { ...prepared.options, epochs, warmupEpochs } },
-    isTimed: false,
   };
 }
 

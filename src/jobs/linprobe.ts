@@ -8,8 +8,15 @@ import { resolveExifRotation } from '../train/recorded-run.js';
 import { UserError } from '../util/errors.js';
 import { checkRunFolder } from './check-output.js';
 import { openClassImages } from './class-images.js';
-import { classifierAugmentation, classifierSummary, openStartingPoint } from './classifier.js';
-import { classifierJob, type PreparedClassifier, timeOf, withEpochs } from './finetune.js';
+import {
+  classifierAugmentation,
+  classifierJob,
+  classifierSummary,
+  openStartingPoint,
+  type PreparedClassifier,
+  timeOf,
+  withEpochs,
+} from './classifier.js';
 import { prepare } from './prepare.js';
 import { withDecidedTime } from './time-budget.js';
 import type { Terminal, TrainJob } from './train-job.js';

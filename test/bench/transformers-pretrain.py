@@ -1,4 +1,4 @@
-"""Pretrains transformers' ViTMAE on PyTorch with the settings of `mae pretrain`: the peer of docs/results.md.
+"""Pretrains transformers' ViTMAE on PyTorch with the settings of `mae pretrain`: its peer.
 
     python test/bench/transformers-pretrain.py --data-path DIR --output-dir DIR --model mae_vit_nano_patch8_64
         --batch-size 128 --epochs 40 --warmup-epochs 2 --lr 1.5e-3 [--save-epochs 10,20] [--seed 0]

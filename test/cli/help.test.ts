@@ -190,7 +190,7 @@ test('--help names the presets, and why the mean is the default', async () => {
   const model = text(await helpOf('pretrain'), 'model');
   expect(model).toMatch(/mae models tells of them.*nano_patch8_64.*tiny_patch16_dec96d1b/);
   const pool = text(await helpOf('export-encoder'), 'pool');
-  expect(pool).toMatch(/best for frozen features.*4 to 9 points.*\[default: "mean"\]/);
+  expect(pool).toMatch(/best for frozen features.*5 to 7 points.*\[default: "mean"\]/);
 });
 
 test('reconstruct --help says what a norm-pix picture borrows', async () => {
