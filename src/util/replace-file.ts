@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { codeOf, UserError } from './errors.js';
 import { makeFolder } from './make-folder.js';
 import { explained } from './system-errors.js';
@@ -20,7 +20,8 @@ export async function replaceFile(
 ): Promise<void> {
   await named(path, where, async () => {
     const place = placeOf(path);
-    await withTemporary(dirname(place), async (temporary) => {
+    await withTemporary(dirname(place), async (folder) => {
+      const temporary = join(folder, basename(place));
       await write(temporary);
       await putInPlace(temporary, place);
     });
@@ -38,7 +39,6 @@ export async function replaceFiles(
 ): Promise<void> {
   await named(folder, where, () =>
     withTemporary(folder, async (temporary) => {
-      mkdirSync(temporary);
       for (const name of await write(temporary)) {
         makeFolder(dirname(join(folder, name)));
         await putInPlace(join(temporary, name), placeOf(join(folder, name)));
@@ -57,14 +57,20 @@ async function named(path: string, where: string, write: () => Promise<void>): P
   }
 }
 
-/** A path in a folder, which is made if need be, of a file or folder that goes again. */
+/**
+ * A folder in a folder, which is made if need be, that goes again. A file alone could be opened once more by a write
+ * under way while the process ends, after it was removed; in a folder that is gone it can't.
+ */
 async function withTemporary(folder: string, use: (temporary: string) => Promise<void>): Promise<void> {
   makeFolder(folder);
   removeAbandoned(folder);
   const temporary = join(folder, `.mae-${process.pid}-${randomUUID().slice(0, 8)}.tmp`);
   await withRemoval(
-    () => rmSync(temporary, { recursive: true, force: true }),
-    () => use(temporary),
+    () => rmSync(temporary, { recursive: true, force: true, maxRetries: 3 }),
+    () => {
+      mkdirSync(temporary);
+      return use(temporary);
+    },
   );
 }
 

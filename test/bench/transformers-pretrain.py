@@ -1,7 +1,7 @@
 """Pretrains transformers' ViTMAE on PyTorch with the settings of `mae pretrain`: its peer.
 
     python test/bench/transformers-pretrain.py --data-path DIR --output-dir DIR --model mae_vit_nano_patch8_64
-        --batch-size 128 --epochs 40 --warmup-epochs 2 --lr 1.5e-3 [--save-epochs 10,20] [--seed 0]
+        --batch-size 128 --epochs 40 --warmup-epochs 2 --lr 1.5e-3 [--save-epochs 10,20] [--seed 0] [--device cuda]
 
 Crops are torchvision's (RandomResizedCrop, scale (0.2, 1), bicubic; flip), the update is fused AdamW, β (0.9, 0.95), decay
 0.05 for matrices alone, the learning rate the paper's half cosine, set at each step. Prints one line of JSON an epoch; the
@@ -82,13 +82,14 @@ def main():
     parser.add_argument("--save-epochs", default="")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
 
     preset = json.loads((step.PRESETS / f"{args.model}.json").read_text())
     loss_of, model, name = step.transformers_model(preset)
     fill_positions(model, preset)
-    model.train()
+    model.to(args.device).train()
     loader, optimizer = pictures(args, preset["inputSize"]), optimizer_of(model)
     saved = {int(epoch) for epoch in args.save_epochs.split(",") if epoch} | {args.epochs}
     print(json.dumps({"peer": name, "torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
@@ -98,7 +99,7 @@ def main():
         for i, (images, _) in enumerate(loader):
             for group in optimizer.param_groups:
                 group["lr"] = rate(epoch + i / len(loader), args)
-            loss = loss_of(images)
+            loss = loss_of(images.to(args.device))
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
