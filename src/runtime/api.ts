@@ -55,6 +55,7 @@ const functions = {
   ReleaseIoBinding: [135, 'v', ['void *']],
   BindInput: [136, 's', ['void *', 'str', 'void *']],
   BindOutput: [137, 's', ['void *', 'str', 'void *']],
+  SynchronizeBoundInputs: [202, 's', ['void *']],
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, 's', ['void *', 'void *']],
   CreateCUDAProviderOptions: [205, 's', ['_Out_ void **']],
   UpdateCUDAProviderOptions: [206, 's', ['void *', 'str *', 'str *', 'size_t']],

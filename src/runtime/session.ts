@@ -78,6 +78,8 @@ export class Binding {
   readonly #onRelease: () => void;
   #handle: Pointer | undefined;
   #running = false;
+  /** Whether copies of inputs may be on their way to the device. */
+  #sent: boolean;
 
   constructor(
     api: OnnxRuntimeApi,
@@ -102,6 +104,7 @@ export class Binding {
     this.#readsHost = readsHost;
     this.#tensors = [...Object.values(inputs), ...Object.values(outputs)];
     this.#onRelease = onRelease;
+    this.#sent = !readsHost;
     this.#handle = api.create('CreateIoBinding', session.handle);
     try {
       for (const [name, tensor] of Object.entries(inputs))
@@ -121,12 +124,13 @@ export class Binding {
   send(...names: readonly string[]): void {
     if (this.#readsHost) return;
     const handle = this.#idleHandle();
+    this.#sent = true;
     for (const name of names) this.#api.call('BindInput', handle, name, this.#inputs[name]!.handle);
   }
 
   /** One run, off the event loop. Outputs are in their tensors when the promise resolves. */
   async run(): Promise<void> {
-    const handle = this.#idleHandle();
+    const handle = this.#arrivedHandle();
     this.#running = true;
     try {
       await this.#api.callAsync('RunWithBinding', this.#session.handle, null, handle);
@@ -137,7 +141,18 @@ export class Binding {
 
   /** One run on this thread. */
   runSync(): void {
-    this.#api.call('RunWithBinding', this.#session.handle, null, this.#idleHandle());
+    this.#api.call('RunWithBinding', this.#session.handle, null, this.#arrivedHandle());
+  }
+
+  /**
+   * Waits for the copies of inputs. CUDA's are made on a stream of the thread that binds, and a run on another thread has
+   * a stream of its own, which would read what was there before.
+   */
+  #arrivedHandle(): Pointer {
+    const handle = this.#idleHandle();
+    if (this.#sent) this.#api.call('SynchronizeBoundInputs', handle);
+    this.#sent = false;
+    return handle;
   }
 
   #idleHandle(): Pointer {

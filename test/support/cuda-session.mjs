@@ -1,7 +1,8 @@
 /**
  * `node cuda-session.mjs '{"model": …, "batchSize": …, "steps": …, "deviceId": …, "memoryLimit": …}'`: a few training
  * steps through the CUDA provider, or `"autoBatch": N` for the batch that `--auto-batch` takes of N images, or
- * `"options": true` for the options as the provider reads them back. Prints one line of JSON; see `fake-cuda.ts`.
+ * `"copies": N` for what comes back of N numbers, or `"options": true` for the options as the provider reads them back.
+ * Prints one line of JSON; see `fake-cuda.ts`.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -49,6 +50,7 @@ async function session() {
   const runtime = new Runtime({ device: { ...cudaDevice(deviceId), ...cudaProvider(cuda) } });
   try {
     if (ask.options) return { options: optionsOf(runtime.api, cuda) };
+    if (ask.copies) return { copies: await copied(runtime, ask.copies) };
     const build = (options) =>
       buildArtifacts(maeTask(config, { ...pretrainDefaults, ...options }), {
         batchSize,
@@ -74,6 +76,29 @@ function sessionsOf(runtime, { files }) {
   const names = [...files.keys()].filter((name) => name.endsWith('.onnx'));
   for (const name of names) runtime.createSession(files.get(name)).release();
   return names;
+}
+
+/** What comes back of numbers that were sent to the card again and again, as the optimizer's scalars are. */
+async function copied(runtime, count) {
+  const [hosts, sends, tensors] = [[], [], []];
+  for (let i = 0; i < count; i++) {
+    hosts.push(new Float32Array(1));
+    tensors.push(runtime.heap.allocate([]));
+    sends.push(runtime.heap.copier(runtime.tensor(hosts[i], []), tensors[i]));
+  }
+  const answers = [];
+  for (let round = 1; round <= 3; round++) {
+    for (let i = 0; i < count; i++) {
+      hosts[i][0] = 100 * round + i;
+      await sends[i]();
+    }
+    const back = new Float32Array(1);
+    for (const tensor of tensors) {
+      runtime.heap.copy(tensor, runtime.tensor(back, []));
+      answers.push(back[0]);
+    }
+  }
+  return answers;
 }
 
 async function train(runtime, manifest) {

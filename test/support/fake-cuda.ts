@@ -103,6 +103,7 @@ export function fakeProvider(folder: string, needed: readonly string[]): string 
 export interface CudaSession {
   readonly losses?: readonly number[];
   readonly peakBytes?: readonly number[];
+  readonly copies?: readonly number[];
   readonly activationBytes?: number;
   readonly options?: string;
   readonly batchSize?: number;

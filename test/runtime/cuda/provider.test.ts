@@ -81,6 +81,12 @@ describe.skipIf(skipped)('the CUDA provider', () => {
     expect(new Set(peakBytes!.slice(1)).size).toBe(1);
   });
 
+  test('a run reads what was sent to the card, not what was there before', () => {
+    const { copies, error } = cudaSession(capi, fakes, { copies: 3 });
+    expect(error).toBeUndefined();
+    expect(copies).toEqual([100, 101, 102, 200, 201, 202, 300, 301, 302]);
+  });
+
   test('takes the graphs of every kind of run, no node left to the CPU', () => {
     const sessions = [
       { accumulate: true, normPixLoss: false },

@@ -9,6 +9,7 @@
  *   FAKE_CUDA_DRIVER   the version of CUDA that the driver has (13000)
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,12 +125,64 @@ int cudaFree(void *memory) { return give(memory); }
 int cudaMallocHost(void **out, size_t bytes) { return *out = malloc(bytes), 0; }
 int cudaHostAlloc(void **out, size_t bytes, unsigned flags) { return *out = malloc(bytes), 0; }
 int cudaFreeHost(void *memory) { return free(memory), 0; }
-int cudaMemcpy(void *to, const void *from, size_t bytes, int kind) { return memmove(to, from, bytes), 0; }
+
+/*
+ * What is copied to the card arrives as late as CUDA allows: when its stream, or all of the card, is waited for, or when
+ * that stream has other work. Pageable memory was read by then; another stream sees what was there before.
+ * Source: "API synchronization behavior" of the CUDA runtime.
+ */
+struct arrival {
+  struct arrival *next;
+  void *stream, *to;
+  size_t bytes;
+  char from[];
+};
+static struct arrival *arrivals; /* the oldest first */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const int hostToDevice = 1;
+
+static void arrive(void *stream, int all) {
+  pthread_mutex_lock(&lock);
+  for (struct arrival **place = &arrivals; *place;) {
+    struct arrival *each = *place;
+    if (!all && each->stream != stream) {
+      place = &each->next;
+      continue;
+    }
+    memcpy(each->to, each->from, each->bytes);
+    *place = each->next;
+    free(each);
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+static void depart(void *to, const void *from, size_t bytes, void *stream) {
+  struct arrival *each = malloc(sizeof *each + bytes), **place = &arrivals;
+  *each = (struct arrival){.stream = stream, .to = to, .bytes = bytes};
+  memcpy(each->from, from, bytes);
+  pthread_mutex_lock(&lock);
+  while (*place) place = &(*place)->next;
+  *place = each;
+  pthread_mutex_unlock(&lock);
+}
+
+int cudaDeviceSynchronize(void) { return arrive(0, 1), 0; }
+int cudaStreamSynchronize(void *stream) { return arrive(stream, 0), 0; }
+int cudaEventRecord(void *event, void *stream) { return arrive(stream, 0), 0; }
+int cudaMemcpy(void *to, const void *from, size_t bytes, int kind) {
+  arrive(0, 0);
+  if (kind == hostToDevice) return depart(to, from, bytes, 0), 0;
+  return memmove(to, from, bytes), 0;
+}
 int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, void *stream) {
+  arrive(stream, 0);
+  if (kind == hostToDevice) return depart(to, from, bytes, stream), 0;
   return memmove(to, from, bytes), 0;
 }
 int cudaMemset(void *to, int value, size_t bytes) { return memset(to, value, bytes), 0; }
-int cudaMemsetAsync(void *to, int value, size_t bytes, void *stream) { return memset(to, value, bytes), 0; }
+int cudaMemsetAsync(void *to, int value, size_t bytes, void *stream) {
+  return arrive(stream, 0), memset(to, value, bytes), 0;
+}
 
 static int handle(void **out) {
   static char handles[1 << 16];
