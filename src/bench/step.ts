@@ -88,7 +88,7 @@ export async function benchmarkStep(options: StepBenchmarkOptions): Promise<Step
       peakRssBytes,
       matmulFlops: flops,
       gflops: flops / median(withoutData.step) / 1e9,
-      gemmPeakGflops: await gemmPeak(runtime, compute.kernelPrecision),
+      gemmPeakGflops: await gemmPeak(runtime, compute),
       ...(options.profile ? await profileSteps(state, options) : {}),
     };
   } finally {
