@@ -49,9 +49,9 @@ if (isCuda) {
 const [compareSteps, growthSteps, precisionSteps] = options.steps.split(',').map(Number);
 
 const scratch = mkdtempSync(join(tmpdir(), 'mae-cuda-'));
-let running;
+const running = new Set();
 process.on('exit', () => {
-  running?.kill();
+  for (const child of running) child.kill();
   rmSync(scratch, { recursive: true, force: true });
 });
 process.on('SIGINT', () => process.exit(130));
@@ -59,13 +59,14 @@ process.on('SIGINT', () => process.exit(130));
 /** Runs `mae`; an error with what it printed where it fails. `onStart` gets the process. */
 async function mae(args, onStart) {
   const child = spawn(process.execPath, [maeScript, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-  running = child;
+  running.add(child);
   let stderr = '';
   child.stderr.on('data', (text) => {
     stderr += text;
   });
   onStart?.(child);
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
+  running.delete(child);
   if (code !== 0) throw new Error(`mae ${args.join(' ')}: exit code ${code}\n${stderr.slice(-2000)}`);
 }
 
@@ -144,6 +145,19 @@ await check(
     return { measured: `largest difference ${worst.toExponential(1)}`, ok: worst < 1e-4 };
   },
 );
+
+await check(`4 runs that share ${device}, fp32`, 'losses within 1e-4 of those alone', async () => {
+  const alone = await train('alone', growthSteps, ['--device', device, ...plain]);
+  const together = await Promise.all(
+    [0, 1, 2, 3].map((i) => train(`together-${i}`, growthSteps, ['--device', device, ...plain])),
+  );
+  // rounding that differs grows over the steps, an input that had not arrived shows at once
+  const worst = Math.max(
+    ...together.flatMap((lines) => lines.map(({ loss }, i) => relative(loss, alone[i].loss))),
+  );
+  const ok = together.every((lines) => lines.length === growthSteps) && worst < 1e-4;
+  return { measured: `largest difference ${worst.toExponential(1)}`, ok };
+});
 
 await check(
   `memory over ${growthSteps} steps`,
