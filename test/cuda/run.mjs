@@ -146,16 +146,17 @@ await check(
   },
 );
 
+/** Of runs that are compared while they share a card: rounding that differs grows with every step. */
+const sharedSteps = Math.min(growthSteps, 100);
 await check(`4 runs that share ${device}, fp32`, 'losses within 1e-4 of those alone', async () => {
-  const alone = await train('alone', growthSteps, ['--device', device, ...plain]);
+  const alone = await train('alone', sharedSteps, ['--device', device, ...plain]);
   const together = await Promise.all(
-    [0, 1, 2, 3].map((i) => train(`together-${i}`, growthSteps, ['--device', device, ...plain])),
+    [0, 1, 2, 3].map((i) => train(`together-${i}`, sharedSteps, ['--device', device, ...plain])),
   );
-  // rounding that differs grows over the steps, an input that had not arrived shows at once
   const worst = Math.max(
     ...together.flatMap((lines) => lines.map(({ loss }, i) => relative(loss, alone[i].loss))),
   );
-  const ok = together.every((lines) => lines.length === growthSteps) && worst < 1e-4;
+  const ok = together.every((lines) => lines.length === sharedSteps) && worst < 1e-4;
   return { measured: `largest difference ${worst.toExponential(1)}`, ok };
 });
 
