@@ -1,0 +1,26 @@
+/** Numbers for people. */
+
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 2 });
+
+export const count = (value: number): string => whole.format(value);
+export const short = (value: number): string =>
+  Math.abs(value) < 10_000 ? number(value) : compact.format(value);
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+/** Five digits that mean something. */
+export function number(value: number): string {
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-3) return value.toExponential(3).replace(/\.?0+e/, 'e');
+  if (size >= 10_000) return whole.format(value);
+  return `${Number(value.toPrecision(5))}`;
+}
+
+export function duration(hours: number): string {
+  const seconds = Math.round(hours * 3600);
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 120) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
