@@ -2,8 +2,8 @@
 import uPlot from 'uplot';
 import type { ChartSpec } from './chart-list.js';
 import { h } from './dom.js';
-import { short } from './format.js';
-import { drawGuesses, guessesOf, guessRange } from './guesses.js';
+import { axisText, number } from './format.js';
+import { drawGuessLines, drawGuessNames, guessesOf, guessRange } from './guesses.js';
 import { type Line, linesOf, nearest } from './lines.js';
 import { dashes, isDark, runColour, styleColour } from './palette.js';
 import { Readout } from './readout.js';
@@ -11,6 +11,9 @@ import type { RunData } from './report-data.js';
 import { type Settings, xScales } from './settings.js';
 
 const syncKey = 'report';
+
+const shares: uPlot.Axis.Values = (_, values) =>
+  values.map((at) => (at === null ? '' : `${number(Number((100 * at).toFixed(6)))} %`));
 
 export class Chart {
   readonly element: HTMLElement;
@@ -72,13 +75,14 @@ export class Chart {
       font: '12px system-ui, sans-serif',
       grid: lines,
       ticks: lines,
-      values: (_, values) => values.map((at) => (at === null ? '' : short(at))), // null between decades
+      values: (_, values) => values.map((at) => (at === null ? '' : axisText(at))), // null between decades
     };
     return {
       ...this.#size(),
       legend: { show: false },
       cursor: {
         sync: { key: syncKey, scales: ['x', null] },
+        y: false,
         drag: { x: true, y: false },
         points: { size: 7 },
       },
@@ -88,13 +92,14 @@ export class Chart {
       },
       axes: [
         { ...look, label, labelFont: look.font!, labelSize: 22, size: 34 },
-        { ...look, size: 62 },
+        { ...look, size: 62, ...(this.#spec.isShare && { values: shares }) },
       ],
       series: [{}, ...this.#lines.flatMap((line) => seriesOf(line, this.#spec))],
       hooks: {
         setCursor: [(plot) => this.#onCursor(plot)],
         setSelect: [({ select }) => this.#onZoom(select.width > 0)],
-        drawClear: [(plot) => drawGuesses(plot, guesses)],
+        drawClear: [(plot) => drawGuessLines(plot, guesses)],
+        draw: [(plot) => drawGuessNames(plot, guesses)],
         ready: [({ over }) => over.addEventListener('dblclick', () => this.#onZoom(false))],
       },
     };

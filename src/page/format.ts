@@ -17,6 +17,12 @@ export function number(value: number): string {
   return `${Number(value.toPrecision(5))}`;
 }
 
+/** For the side of a chart, where there is little room. */
+export function axisText(value: number): string {
+  const size = Math.abs(value);
+  return size > 0 && size < 0.01 ? value.toExponential(2).replace(/\.?0+e/, 'e') : short(value);
+}
+
 export function duration(hours: number): string {
   const seconds = Math.round(hours * 3600);
   if (seconds < 120) return `${seconds} s`;

@@ -14,8 +14,8 @@ export function guessesOf(runs: readonly RunData[]): Guess[] {
   for (const { guesses } of runs) {
     if (guesses === null) continue;
     for (const [label, loss] of [
-      ['guess: the mean', guesses.mean],
-      ['guess: one colour an image', guesses.colour],
+      ['guess of the mean', guesses.mean],
+      ['guess of one colour', guesses.colour],
     ] as const) {
       const shown = `${label} ${loss.toPrecision(3)}`;
       if (!found.has(shown)) found.set(shown, { label: shown, loss });
@@ -37,25 +37,45 @@ export function guessRange(
   return [bottom >= 0 ? Math.max(0, bottom - margin) : bottom - margin, top + margin];
 }
 
-/** Behind the curves. */
-export function drawGuesses(plot: uPlot, guesses: readonly Guess[]): void {
+/** Dotted lines, behind the curves. */
+export function drawGuessLines(plot: uPlot, guesses: readonly Guess[]): void {
   const { ctx, bbox } = plot;
-  const pixels = devicePixelRatio;
-  for (const { label, loss } of guesses) {
-    const y = Math.round(plot.valToPos(loss, 'y', true));
-    if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
-    ctx.save();
-    ctx.strokeStyle = ctx.fillStyle = styleColour('--soft');
-    ctx.lineWidth = pixels;
-    ctx.setLineDash([2 * pixels, 4 * pixels]);
+  ctx.save();
+  ctx.strokeStyle = styleColour('--soft');
+  ctx.lineWidth = devicePixelRatio;
+  ctx.setLineDash([2 * devicePixelRatio, 4 * devicePixelRatio]);
+  for (const { y } of placesOf(plot, guesses)) {
     ctx.beginPath();
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.font = `${11 * pixels}px system-ui, sans-serif`;
-    ctx.textAlign = 'right';
-    ctx.textBaseline = 'bottom';
-    ctx.fillText(label, bbox.left + bbox.width - 4 * pixels, y - 2 * pixels);
-    ctx.restore();
   }
+  ctx.restore();
+}
+
+/** What the lines are, over the curves. */
+export function drawGuessNames(plot: uPlot, guesses: readonly Guess[]): void {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = 'right';
+  ctx.textBaseline = 'bottom';
+  ctx.lineWidth = 4 * devicePixelRatio;
+  ctx.lineJoin = 'round';
+  ctx.strokeStyle = styleColour('--card');
+  ctx.fillStyle = styleColour('--text');
+  for (const { label, y } of placesOf(plot, guesses)) {
+    const at = [bbox.left + bbox.width - 4 * devicePixelRatio, y - 3 * devicePixelRatio] as const;
+    ctx.strokeText(label, ...at);
+    ctx.fillText(label, ...at);
+  }
+  ctx.restore();
+}
+
+/** In pixels of the canvas; without those outside. */
+function placesOf(plot: uPlot, guesses: readonly Guess[]): { label: string; y: number }[] {
+  const { top, height } = plot.bbox;
+  return guesses
+    .map(({ label, loss }) => ({ label, y: Math.round(plot.valToPos(loss, 'y', true)) }))
+    .filter(({ y }) => y >= top && y <= top + height);
 }

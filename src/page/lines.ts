@@ -37,9 +37,11 @@ export function xOf(run: RunData, curve: Curve, scale: XScale): readonly number[
   return imagesPerStep === null ? null : curve.step.map((step) => step * imagesPerStep);
 }
 
-/** Few points, as of validation, stay as they are. */
+/** Curves with noise; what is planned, or has few points, stays as it is. */
+const noisy = ['train/loss', 'train/grad_norm', 'train/images_per_second', 'train/data_wait'];
+
 function smoothOf({ tag, value, mean }: Curve, weight: number): number[] | null {
-  return weight === 0 || !tag.startsWith('train/') ? null : smoothed(mean ?? value, weight);
+  return weight === 0 || !noisy.includes(tag) ? null : smoothed(mean ?? value, weight);
 }
 
 /** The place of the point that is nearest to `at`. xs ascend. */

@@ -1,8 +1,8 @@
 /** How the runs stand, on what they ran and how fast. */
 import { h, table } from './dom.js';
-import { count, duration, number, percent } from './format.js';
+import { count, duration, number, percent, short } from './format.js';
 import { swatch } from './readout.js';
-import type { RunData } from './report-data.js';
+import type { RunData, Throughput } from './report-data.js';
 
 export function overview(runs: readonly RunData[]): Node[] {
   const header = [
@@ -30,7 +30,7 @@ export function overview(runs: readonly RunData[]): Node[] {
       lastOf(run, ['epoch/loss', 'train/loss']),
       bestOf(run),
       throughput === null ? '–' : duration(throughput.hours),
-      throughput === null ? '–' : number(throughput.imagesPerSecond ?? throughput.medianImagesPerSecond ?? 0),
+      throughput === null ? '–' : speed(throughput),
       throughput?.dataWait == null ? '–' : percent(throughput.dataWait),
     ];
   });
@@ -43,6 +43,11 @@ export function overview(runs: readonly RunData[]): Node[] {
         'share of steps’ time spent waiting for data.',
     ),
   ];
+}
+
+function speed({ imagesPerSecond, medianImagesPerSecond }: Throughput): string {
+  const value = imagesPerSecond ?? medianImagesPerSecond;
+  return value === null ? '–' : short(Number(value.toPrecision(3)));
 }
 
 function epochsOf({ step, stepsPerEpoch, epochs }: RunData): string {

@@ -53,7 +53,7 @@ export class Readout {
   /** The points that are nearest to `x`; the last of each line where it is null. */
   show(x: number | null): void {
     const scale = xScales.find(([name]) => name === this.#scale)![1];
-    this.#caption.textContent = x === null ? 'at the end' : `${scale} ${short(x)}`;
+    this.#caption.textContent = x === null ? 'at the end' : `${scale} ${placeText(x, this.#scale)}`;
     for (const { line, row, value, smooth, step } of this.#rows) {
       const { curve } = line;
       const at = x === null ? line.x.length - 1 : nearest(line.x, x);
@@ -85,6 +85,10 @@ export class Readout {
     row.append(...(hasSmooth ? [smooth, step] : [step]));
     return { line, row, value, smooth, step };
   }
+}
+
+function placeText(x: number, scale: Settings['x']): string {
+  return scale === 'step' || scale === 'pictures' ? count(x) : short(x);
 }
 
 /** A piece of the line of a run. */

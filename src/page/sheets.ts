@@ -61,7 +61,7 @@ class Frame {
     const { sheets } = this.#sheets;
     const sheet = sheets.findLast((each) => each.epochs <= epochs) ?? sheets[0]!;
     const told = sheet.epochs === 0 ? 'epoch 0, before the first step' : `epoch ${sheet.epochs}`;
-    this.#caption.textContent = sheet.epochs === epochs ? told : `${told} (the run’s nearest)`;
+    this.#caption.textContent = sheet.epochs === epochs ? told : `${told} (its last until then)`;
     if (this.#image.getAttribute('src') !== sheet.src) this.#image.src = sheet.src;
     this.#image.alt = `Reconstructions of ${this.#name} at ${told}`;
   }

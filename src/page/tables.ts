@@ -90,16 +90,21 @@ export function options({ runs, options: rows }: ReportData, settings: Settings)
   const many = runs.length > 1;
   return [
     ...(many && different.length > 0 ? [table('Options that differ', header, cells(different))] : []),
-    ...(many && different.length === 0 ? [h('p', {}, 'The runs were told the same.')] : []),
+    ...(many && different.length === 0 ? [h('p', {}, sameness(rows))] : []),
     same.length === 0
       ? h('span')
       : folded(
           'options',
-          many ? `What is the same in all runs (${same.length})` : `All options (${same.length})`,
+          many ? `Options that do not differ (${same.length})` : `All options (${same.length})`,
           settings,
           [table('Options', header, cells(same))],
         ),
   ];
+}
+
+function sameness(rows: ReportData['options']): string {
+  const known = rows[0]?.values.filter((value) => value !== null).length ?? 0;
+  return known < 2 ? 'There are not two configurations to compare.' : 'The runs were told the same.';
 }
 
 /** A part that is folded away until a person wants it; new data leave it as it is. */

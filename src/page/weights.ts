@@ -20,7 +20,9 @@ function ofRun(name: string, { checkpoint, filters, earlier, positions, attentio
       filterFigure(
         `Patch filters at ${checkpoint}`,
         filters,
-        earlier === null ? '' : ` They moved by ${number(100 * earlier.change)} % of their norm since.`,
+        earlier === null
+          ? ''
+          : ` They moved by ${number(Number((100 * earlier.change).toPrecision(2)))} % of their norm since.`,
       ),
       positions === null ? null : positionFigure(positions),
     ),
@@ -31,10 +33,13 @@ function attentionFigure({ heads, block, images }: AttentionMaps): HTMLElement {
   const about =
     `Attention of the class token in the last block (${block}), a map for each of ${heads} heads beside the picture: ` +
     'yellow where it looks most, each map by its own largest number.';
-  const rows = images.map((image) =>
-    h('div', {}, picture(image, `${image.name}, and what ${heads} heads look at`)),
+  const rows = images.map((image) => picture(image, `${image.name}, and what ${heads} heads look at`));
+  return h(
+    'figure',
+    {},
+    h('figcaption', {}, about),
+    scrolled('Attention maps', h('div', { class: 'rows' }, ...rows)),
   );
-  return h('figure', {}, h('figcaption', {}, about), scrolled('Attention maps', ...rows));
 }
 
 function filterFigure(title: string, { picture: tiles, shown, total }: Filters, more: string): HTMLElement {

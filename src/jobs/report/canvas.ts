@@ -2,6 +2,9 @@ import { encodePng, type RgbPicture } from '../../data/pictures/encode-png.js';
 import type { Picture } from '../../page/report-data.js';
 import { pngUrl } from './sheets.js';
 
+/** Between tiles: light, so that tiles part, and not as bright as a dark page's text. */
+const gapGrey = 232;
+
 export type Colour = readonly [red: number, green: number, blue: number];
 
 /** A picture of tiles of one size, `gap` pixels apart, in rows of `columns`. */
@@ -24,7 +27,7 @@ export class TileCanvas implements RgbPicture {
     this.#gap = gap;
     this.width = columns * (tile.width + gap) - gap;
     this.height = Math.ceil(count / columns) * (tile.height + gap) - gap;
-    this.data = new Uint8Array(this.width * this.height * 3).fill(255);
+    this.data = new Uint8Array(this.width * this.height * 3).fill(gapGrey);
   }
 
   /** Fills the tile of a number by what `colourOf` says of its pixels. */

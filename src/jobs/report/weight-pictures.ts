@@ -37,7 +37,8 @@ export async function weightPictures(
     note(`No filters, positions and attention: ${messageOf(error)}`);
     return null;
   }
-  for (const line of weights.notes) note(`Weights: ${line}`);
+  // a head and the like are not of these pictures
+  for (const line of weights.notes) if (!/left unread/.test(line)) note(`Weights: ${line}`);
   const { config, parameters } = weights;
   const embedding = { weight: parameters.get(patchWeight)!, patchSize: config.patchSize };
   const order = filterOrder(embedding);
