@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { openEncoder, upToLayer } from '../../src/jobs/open-encoder.js';
 import { classAttention } from '../../src/jobs/report/attention.js';
+import { shortNames } from '../../src/jobs/report/collect.js';
 import { cosines, filterOrder, filterTiles, relativeChange } from '../../src/jobs/report/filters.js';
 import { optionRows } from '../../src/jobs/report/options.js';
 import { escapeHtml, jsonInHtml } from '../../src/jobs/report/page.js';
 import { readRunLog, throughputOf } from '../../src/jobs/report/run-log.js';
 import { ThinCurve } from '../../src/jobs/report/thin-curve.js';
-import { shortNames } from '../../src/jobs/report/collect.js';
-import { openEncoder, upToLayer } from '../../src/jobs/open-encoder.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import { encoderParameters } from '../../src/model/parameters.js';
 import { Runtime } from '../../src/runtime/runtime.js';
@@ -101,7 +101,15 @@ test('a log: curves as it has them, hours without pauses, what was skipped, dama
       { reason: 'empty', count: 1, examples: ['b.jpg'] },
     ],
     troubles: [{ reason: 'step without an update: bad', count: 1, examples: ['step 2'] }],
-    ...{ device: 'CUDA', compute: 'bf16', stepsPerEpoch: 2, totalSteps: 9, lastStep: 2, damaged: 1, outOfOrder: 0 },
+    ...{
+      device: 'CUDA',
+      compute: 'bf16',
+      stepsPerEpoch: 2,
+      totalSteps: 9,
+      lastStep: 2,
+      damaged: 1,
+      outOfOrder: 0,
+    },
   });
   const throughput = throughputOf(log, 36)!;
   expect(throughput.imagesPerSecond).toBeCloseTo((2 * 36) / 72, 6);
@@ -186,7 +194,8 @@ describe('attention of the class token', () => {
       for (let head = 0; head < heads; head++) {
         const scores = Array.from({ length: count }, (_, token) => {
           let sum = 0;
-          for (let i = head * size; i < (head + 1) * size; i++) sum += projected(0, i) * projected(token, width + i);
+          for (let i = head * size; i < (head + 1) * size; i++)
+            sum += projected(0, i) * projected(token, width + i);
           return Math.exp(sum / Math.sqrt(size));
         });
         const total = scores.reduce((a, b) => a + b, 0);
