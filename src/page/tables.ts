@@ -88,6 +88,7 @@ export function options({ runs, options: rows }: ReportData, settings: Settings)
     all.map(({ name, values }) => [name, ...values.map((value) => value ?? '–')]);
   const [different, same] = [rows.filter(({ differs }) => differs), rows.filter(({ differs }) => !differs)];
   const many = runs.length > 1;
+  if (rows.length === 0) return [];
   return [
     ...(many && different.length > 0 ? [table('Options that differ', header, cells(different))] : []),
     ...(many && different.length === 0 ? [h('p', {}, sameness(rows))] : []),

@@ -129,7 +129,7 @@ function noteLog(
   if (thin.length > 0) {
     const most = Math.max(...thin.map(({ total }) => total));
     note(
-      `Curves of up to ${most} points are thinned out: of points next to each other the smallest and the largest are ` +
+      `Curves of up to ${most.toLocaleString('en')} points are thinned out: of points next to each other the smallest and the largest are ` +
         'drawn, and smoothing is of their mean.',
     );
   }
