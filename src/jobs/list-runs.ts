@@ -95,7 +95,7 @@ export async function runRow(path: string): Promise<RunRow> {
   const row = {
     path,
     command: isKnown ? String(command) : null,
-    model: isKnown ? modelOf(config['options'] as Fields) : null,
+    model: isKnown ? modelOf(config['options']) : null,
     total_steps: plan?.totalSteps ?? null,
     epochs: plan?.epochs ?? null,
     changed: changed.mtime.toISOString(),
@@ -146,7 +146,8 @@ function planOf({ options, dataset }: Fields): RunPlan | undefined {
 }
 
 /** A preset, the name of a model's file, or of the run whose encoder a classifier began with. */
-function modelOf({ model, checkpoint }: Fields): string | null {
+function modelOf(options: unknown): string | null {
+  const { model, checkpoint } = (options ?? {}) as Fields;
   if (typeof model === 'string') return basename(model, '.json');
   if (typeof checkpoint !== 'string') return null;
   return basename(checkpoint.replace(/[/\\]checkpoints([/\\].*)?$/, ''));

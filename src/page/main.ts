@@ -125,6 +125,7 @@ class Page {
     this.#data = data;
     const { runs, made, mae } = data;
     this.#about.textContent = `${runs.length === 1 ? runs[0]!.path : `${runs.length} runs`}, as of ${new Date(made).toLocaleString()}. mae ${mae}.`;
+    const focused = document.activeElement?.id;
     this.#drawRuns();
     for (const [section, box] of this.#boxes) {
       const shown = JSON.stringify(section.shows(data));
@@ -136,6 +137,7 @@ class Page {
     }
     this.#drawLinks();
     this.#drawCharts();
+    if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus();
   }
 
   #drawRuns(): void {

@@ -47,7 +47,10 @@ class Frame {
     this.#image = picture(sheets.sheets[0]!, '');
     this.#image.className = 'sheet';
     const rows = sheets.rows.length === 0 ? '' : ` Rows: ${sheets.rows.join('; ')}.`;
-    const columns = sheets.columns.length === 0 ? '' : ` Columns: ${sheets.columns.join(', ')}.`;
+    const columns =
+      sheets.columns.length === 0
+        ? ''
+        : ` Columns: ${sheets.columns.map((name) => name.split(/[/\\]/).at(-1)).join(', ')}.`;
     const about = h('span', { class: 'soft' }, `${rows}${columns}`);
     this.element = h(
       'figure',

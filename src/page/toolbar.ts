@@ -1,5 +1,6 @@
 /** What a person sets for all charts. */
 import { h } from './dom.js';
+import { isDark } from './palette.js';
 import { swatch } from './readout.js';
 import type { RunData } from './report-data.js';
 import { type Settings, type Theme, type XScale, xScales } from './settings.js';
@@ -10,6 +11,7 @@ export class Toolbar {
   readonly #settings: Settings;
   readonly #changed: () => void;
   readonly #runs = h('fieldset', { class: 'runs' });
+  #shown = '';
   readonly #scales = new Map<XScale, HTMLOptionElement>();
 
   constructor(settings: Settings, changed: () => void) {
@@ -25,7 +27,7 @@ export class Toolbar {
     );
   }
 
-  /** The runs, and which scales they know. */
+  /** The runs, and which scales they know. What a person is at stays as it is where the runs are the same. */
   update(runs: readonly RunData[]): void {
     const unknown = {
       epoch: runs.every(({ stepsPerEpoch }) => stepsPerEpoch === null),
@@ -33,6 +35,9 @@ export class Toolbar {
     };
     for (const [scale, option] of this.#scales)
       option.disabled = scale in unknown && unknown[scale as 'epoch'];
+    const shown = JSON.stringify([isDark(), runs.map(({ name, path }) => [name, path])]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     this.#runs.replaceChildren(h('legend', { class: 'unseen' }, 'Runs that are drawn'));
     for (const [index, run] of runs.entries()) this.#runs.append(this.#runControl(run, index));
   }

@@ -222,8 +222,11 @@ describe.skipIf(chromiumPath === undefined)('the page in Chromium', () => {
         curve.step.push(13);
         curve.value.push(0.125);
         curve.hours.push(1);
+        data.runs[0].sheets.sheets.pop();
+        document.getElementById('sheet').focus();
         maeReport.update(data);
       `);
+      expect(await shown.evaluate('document.activeElement.id')).toBe('sheet');
       expect(await first.getAttribute('data-value')).toBe('0.125');
       expect(await shown.locator('#x-scale').inputValue()).toBe('pictures');
       expect(await shown.locator('#log').isChecked()).toBe(true);

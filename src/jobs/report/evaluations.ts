@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import type { Evaluation } from '../../page/report-data.js';
 import { foldersOfRun, hasFile, readJson } from '../check-output.js';
-import { resultFiles, resultsFormat } from '../evaluation/result-files.js';
+import { resultFiles, resultsFormat } from '../evaluation/result-names.js';
 
 /** Classes up to which a confusion matrix is a table. */
 const mostClasses = 40;
