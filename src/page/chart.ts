@@ -5,6 +5,7 @@ import { h } from './dom.js';
 import { axisText, number } from './format.js';
 import { drawGuessLines, drawGuessNames, guessesOf, guessRange } from './guesses.js';
 import { type Line, linesOf, nearest } from './lines.js';
+import { logRange, logTicks } from './log-scale.js';
 import { dashes, isDark, runColour, styleColour } from './palette.js';
 import { Readout } from './readout.js';
 import type { RunData } from './report-data.js';
@@ -88,11 +89,21 @@ export class Chart {
       },
       scales: {
         x: { time: false },
-        y: settings.isLog ? { distr: 3 } : { range: (_, low, high) => guessRange(low, high, guesses) },
+        y: settings.isLog
+          ? { distr: 3, range: (_, low, high) => logRange(low, high) }
+          : { range: (_, low, high) => guessRange(low, high, guesses) },
       },
       axes: [
         { ...look, label, labelFont: look.font!, labelSize: 22, size: 34 },
-        { ...look, size: 62, ...(this.#spec.isShare && { values: shares }) },
+        {
+          ...look,
+          size: 62,
+          ...(this.#spec.isShare && { values: shares }),
+          ...(settings.isLog && {
+            splits: (_: uPlot, __: number, low: number, high: number) => logTicks(low, high),
+            filter: (_: uPlot, ticks: number[]) => ticks,
+          }),
+        },
       ],
       series: [{}, ...this.#lines.flatMap((line) => seriesOf(line, this.#spec))],
       hooks: {

@@ -6,7 +6,12 @@ const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFracti
 export const count = (value: number): string => whole.format(value);
 export const short = (value: number): string =>
   Math.abs(value) < 10_000 ? number(value) : compact.format(value);
-export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+/** With a digit after the point; of small shares two digits that mean something. */
+export function percent(share: number): string {
+  const isSmall = share > 0 && share < 0.01;
+  return `${isSmall ? Number((100 * share).toPrecision(2)) : (100 * share).toFixed(1)} %`;
+}
 
 /** Five digits that mean something. */
 export function number(value: number): string {

@@ -13,6 +13,8 @@ import { readRunLog, throughputOf } from '../../src/jobs/report/run-log.js';
 import { ThinCurve } from '../../src/jobs/report/thin-curve.js';
 import type { ModelConfig } from '../../src/model/config.js';
 import { encoderParameters } from '../../src/model/parameters.js';
+import { logRange, logTicks } from '../../src/page/log-scale.js';
+import { smoothed } from '../../src/page/smooth.js';
 import { Runtime } from '../../src/runtime/runtime.js';
 import { sizeOf } from '../../src/util/shape.js';
 import { tinyModel } from '../support/cli-files.js';
@@ -141,6 +143,19 @@ test('JSON in HTML ends no element, and reads as it was', () => {
 test('runs are named by what tells their paths apart', () => {
   expect(shortNames(['/x/a/run', '/x/b/run', '/x/c'])).toEqual(['a/run', 'b/run', 'c']);
   expect(shortNames(['/x/run/'])).toEqual(['run']);
+});
+
+test('ticks of a logarithmic axis are round numbers within it', () => {
+  expect(logTicks(0.19, 1.7)).toEqual([0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5]);
+  expect(logTicks(0.07, 2.9)).toEqual([0.1, 0.2, 0.5, 1, 2]);
+  expect(logTicks(2e-9, 2e-3)).toEqual([1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]);
+  expect(logRange(1e-12, 1)).toEqual([1e-6 / 1.1, 1.1]);
+});
+
+test('smoothing: as a mean with weights w, w², …, of what came before', () => {
+  const [w, values] = [0.6, [3, 1, 4]];
+  expect(smoothed(values, 0)).toEqual(values);
+  expect(smoothed(values, w)[2]).toBeCloseTo((4 + w * 1 + w * w * 3) / (1 + w + w * w), 12);
 });
 
 test('filters: the largest first, 0 grey, each by its own largest number', () => {
