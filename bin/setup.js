@@ -54,10 +54,27 @@ function once(stamp, inputs, action) {
   writeFileSync(path, wanted);
 }
 
+/** The script and the style that a report carries: dist/page/report.js and report.css, with uPlot and its licence. */
+function bundlePage() {
+  const uplot = join(root, 'node_modules', 'uplot');
+  const licence = readFileSync(join(uplot, 'LICENSE'), 'utf8').trim();
+  const notice = `/*! uPlot, https://github.com/leeoniya/uPlot\n\n${licence}\n*/\n`;
+  const files = ['src/page/main.ts', '--file', 'dist/page/report.js', '--format', 'iife', '--minify'];
+  const rolldown = join('node_modules', 'rolldown', 'bin', 'cli.mjs');
+  run('bundling the page of reports', 'node', [rolldown, ...files, '--logLevel', 'warn']);
+  const script = join(root, 'dist', 'page', 'report.js');
+  writeFileSync(script, notice + readFileSync(script, 'utf8'));
+  const styles = [join(uplot, 'dist', 'uPlot.min.css'), join(root, 'src', 'page', 'report.css')];
+  writeFileSync(
+    join(root, 'dist', 'page', 'report.css'),
+    styles.map((path) => readFileSync(path, 'utf8')).join('\n'),
+  );
+}
+
 once('node_modules/.mae-setup', ['package-lock.json', '.npmrc'], () =>
   run('installing packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']),
 );
-once('dist/.mae-setup', ['src/', 'tsconfig.json', 'package-lock.json'], () => {
+once('dist/.mae-setup', ['src/', 'tsconfig.json', 'package-lock.json', 'bin/setup.js'], () => {
   for (const entry of existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []) {
     if (entry !== 'kernels') rmSync(join(root, 'dist', entry), { recursive: true });
   }
@@ -68,5 +85,6 @@ once('dist/.mae-setup', ['src/', 'tsconfig.json', 'package-lock.json'], () => {
     const files = [`src/${module}.ts`, '--outFile', `dist/${module}.wasm`];
     run(`compiling ${module} to WebAssembly`, 'node', [asc, ...files, '--config', config]);
   }
+  bundlePage();
 });
 run('kernels', 'node', [join('bin', 'build-kernels.js')]);

@@ -18,6 +18,8 @@ const rooms = [
   'runtime',
   'compiler',
   'util',
+  // the report's page, which runs in browsers
+  'page',
 ] as const;
 /** C++, which imports nothing. */
 const foreignRooms = ['kernels'];
@@ -42,7 +44,7 @@ const innerRooms: Readonly<Record<string, readonly string[]>> = {
 /** Packages, and which folders, or files without their ending, import them: types too. */
 const packageUsers: Readonly<Record<string, readonly string[]>> = {
   '@julusian/jpeg-turbo': ['data/decode/turbojpeg'],
-  'csv-parse': ['data/sources/labels'],
+  'csv-parse': ['data/sources/labels', 'jobs/report/evaluations'],
   flatbuffers: ['artifact/onnxruntime-training'],
   'hyparquet-writer': ['jobs/feature-files/parquet'],
   'jpeg-js': ['data/decode/jpeg-js', 'data/pictures/sample-images'],
@@ -55,6 +57,9 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   yargs: ['cli'],
   yauzl: ['weights/foreign/pth'],
 };
+
+/** Packages that the page is bundled with when it is built: who installs mae has them in it. */
+const bundled: Readonly<Record<string, readonly string[]>> = { uplot: ['page'] };
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
@@ -210,6 +215,13 @@ describe('rooms', () => {
     expect(fileImports.filter(({ from, to }) => isWasm(to) && !isWasm(from)).map(arrow)).toEqual([]);
   });
 
+  test('the page loads nothing of Node, and nothing loads it but for its types', () => {
+    const ofPage = imports.filter(({ from }) => roomOf(from) === 'page');
+    expect(ofPage.filter(({ kind }) => kind === 'node').map(arrow)).toEqual([]);
+    const toPage = fileImports.filter(({ from, to }) => roomOf(from) !== 'page' && roomOf(to) === 'page');
+    expect(toPage.filter(({ to, isType }) => !isType || to !== 'page/report-data').map(arrow)).toEqual([]);
+  });
+
   test('util needs Node only', () => {
     const wrong = imports.filter(({ from, kind }) => roomOf(from) === 'util' && kind === 'package');
     expect(wrong.map(arrow)).toEqual([]);
@@ -249,20 +261,22 @@ describe('rooms', () => {
 });
 
 describe('packages', () => {
-  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>;
+    devDependencies: Record<string, string>;
   };
 
   test('what src imports is a dependency', () => {
     const used = new Set(imports.filter(({ kind }) => kind === 'package').map(({ to }) => to));
-    expect([...used].filter((name) => !(name in dependencies))).toEqual([]);
+    expect([...used].filter((name) => !(name in dependencies) && !(name in bundled))).toEqual([]);
+    expect(Object.keys(bundled).filter((name) => !(name in devDependencies))).toEqual([]);
   });
 
   test('every dependency has a fence', () => {
     expect(Object.keys(packageUsers).sort()).toEqual(Object.keys(dependencies).sort());
   });
 
-  test.each(Object.entries(packageUsers))('%s is imported only by %j', (name, users) => {
+  test.each(Object.entries({ ...packageUsers, ...bundled }))('%s is imported only by %j', (name, users) => {
     const importers = imports.filter(({ to, kind }) => kind === 'package' && to === name);
     expect(importers.filter(({ from }) => !isIn(from, users)).map(arrow)).toEqual([]);
     expect(users.filter((user) => !importers.some(({ from }) => isIn(from, [user])))).toEqual([]);

@@ -34,6 +34,7 @@ describe('npm pack', () => {
       /^bin\/(mae|check-node)\.js$/,
       /^models\/\w+\.json$/,
       /^dist\/([\w-]+\/)+[\w-]+\.js$/,
+      /^dist\/page\/report\.css$/,
       /^dist\/\w+\/wasm\/\w+\.wasm$/,
       /^models\/recipes\/(finetune|pretrain)\/[a-z]+\.json$/,
       /^dist\/kernels\/libmae_kernels\.so$/,
@@ -45,6 +46,8 @@ describe('npm pack', () => {
       'dist/cli/main.js',
       'dist/data/loader-worker.js',
       'dist/util/wasm/philox.wasm',
+      'dist/page/report.js',
+      'dist/page/report.css',
     ]) {
       expect(paths).toContain(path);
     }
@@ -101,6 +104,9 @@ describe('npm install -g', () => {
     const paths = ['--data-path', images, '--output-dir', output];
     await mae('pretrain', ...paths, ...model, '--epochs', '1', '--max-steps', '2', '--log-every', '1');
     expect(readLog(output, 'train').map(({ step }) => step)).toEqual([1, 2]);
+
+    await mae('report', output, '-o', 'report.html');
+    expect(readFileSync(join(folder, 'report.html'), 'utf8')).toMatch(/^<!doctype html>.*mae report/);
 
     const picture = join(folder, 'picture.png');
     const image = join(images, 'textures', 'textures-00001.jpg');

@@ -49,6 +49,11 @@ const commands: readonly [usage: string, description: string, load: () => Promis
   ],
   ['export', 'Write a checkpoint for transformers, timm or the published code', () => import('./export.js')],
   ['runs [dir]', 'List the runs below a folder: how they stand', () => import('./runs.js')],
+  [
+    'report <runs..>',
+    'Write one page of curves, reconstructions and weights of runs',
+    () => import('./report.js'),
+  ],
   ['log', 'Write the log of a run for other programs: mae log export', () => import('./log.js')],
   ['models', 'List the presets: sizes, cost, speed here, what they are for', () => import('./models.js')],
   ['build-artifacts', 'Write the ONNX training artefacts of a model', () => import('./build-artifacts.js')],

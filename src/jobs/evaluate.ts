@@ -24,10 +24,9 @@ import {
   type Contents,
   checkResultFolder,
   confusionFiles,
-  resultFiles,
-  resultsFormat,
   writeResultFiles,
 } from './evaluation/result-files.js';
+import { resultFiles, resultsFormat } from './evaluation/result-names.js';
 import { type InferenceOptions, inferenceDefaults } from './inference-options.js';
 import { upToLayer } from './open-encoder.js';
 

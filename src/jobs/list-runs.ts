@@ -41,7 +41,7 @@ export interface RunRow {
 /** The runs below a folder, those that changed last first; a UserError where there is none. */
 export async function listRuns(folder: string, note: (line: string) => void): Promise<RunRow[]> {
   const rows: RunRow[] = [];
-  for await (const run of runsBelow(folder, note)) rows.push(await rowOf(run));
+  for await (const run of runsBelow(folder, note)) rows.push(await runRow(run));
   if (rows.length === 0) {
     throw new UserError(
       `runs: expected runs of mae below ${folder}, got none; give the folder that holds their --output-dir`,
@@ -84,7 +84,8 @@ function looksLikeRun(folder: string): boolean {
   return isRun(folder) || (hasFile(log) && hasFile(config) && Object.keys(readJson(config)).length === 0);
 }
 
-async function rowOf(path: string): Promise<RunRow> {
+/** How a run stands. */
+export async function runRow(path: string): Promise<RunRow> {
   const { config: configPath, log } = runPaths(path);
   const config = readJson(configPath);
   const changed = await stat(log).catch(() => stat(path));
@@ -94,7 +95,7 @@ async function rowOf(path: string): Promise<RunRow> {
   const row = {
     path,
     command: isKnown ? String(command) : null,
-    model: isKnown ? modelOf(config['options'] as Fields) : null,
+    model: isKnown ? modelOf(config['options']) : null,
     total_steps: plan?.totalSteps ?? null,
     epochs: plan?.epochs ?? null,
     changed: changed.mtime.toISOString(),
@@ -145,7 +146,8 @@ function planOf({ options, dataset }: Fields): RunPlan | undefined {
 }
 
 /** A preset, the name of a model's file, or of the run whose encoder a classifier began with. */
-function modelOf({ model, checkpoint }: Fields): string | null {
+function modelOf(options: unknown): string | null {
+  const { model, checkpoint } = (options ?? {}) as Fields;
   if (typeof model === 'string') return basename(model, '.json');
   if (typeof checkpoint !== 'string') return null;
   return basename(checkpoint.replace(/[/\\]checkpoints([/\\].*)?$/, ''));

@@ -69,9 +69,18 @@ export async function loggedValues(
   return found;
 }
 
-/** The lines of a log, some at a time, without those that are torn or damaged. */
-export async function* logLines(path: string): AsyncGenerator<LogLine[]> {
-  for await (const lines of readLog(path)) yield lines.flatMap(({ line }) => line ?? []);
+/**
+ * The lines of a log, some at a time, without those that are torn or damaged.
+ *
+ * @param onDamaged is called for each whole line that is left out; a last one without its end is still being written
+ */
+export async function* logLines(path: string, onDamaged: () => void = () => {}): AsyncGenerator<LogLine[]> {
+  for await (const lines of readLog(path)) {
+    yield lines.flatMap(({ line, bytes }) => {
+      if (line === undefined && bytes.at(-1) === newline) onDamaged();
+      return line ?? [];
+    });
+  }
 }
 
 /** The lines at the end of a log: of its last bytes where it has more. A file that is no log is a UserError. */

@@ -15,6 +15,7 @@ const commands = [
   'export-encoder',
   'export',
   'runs',
+  'report',
   'log',
   'models',
   'build-artifacts',

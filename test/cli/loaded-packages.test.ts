@@ -1,5 +1,5 @@
 /** Packages that a command loads: a native library that it does not call must not be there for it to start. */
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { maeOk, root } from '../support/cli.js';
@@ -36,4 +36,14 @@ test.each<[string, string[], string[]]>([
 
 test('the native packages that doctor tries are seen', async () => {
   expect(await packagesOf('doctor')).toEqual(expect.arrayContaining(['koffi', 'sharp']));
+});
+
+test('a report needs no library of images', async () => {
+  const run = join(folder, 'run');
+  mkdirSync(run);
+  const line = { time: new Date(0).toISOString(), type: 'train', step: 1, epoch: 0, loss: 1 };
+  writeFileSync(join(run, 'log.jsonl'), `${JSON.stringify(line)}\n`);
+  const packages = await packagesOf('report', run, '-o', join(folder, 'report.html'));
+  expect(packages).toContain('csv-parse');
+  expect(packages).not.toContain('sharp');
 });

@@ -219,3 +219,11 @@ test('a folder without runs, and none, are errors of one line', async () => {
   await expect(missing).rejects.toThrow(/^runs: expected to read the folder .*missing, got ENOENT; /);
   await expect(missing).rejects.toBeInstanceOf(UserError);
 });
+
+test('a config.json without options is that of a run of which nothing is known', async () => {
+  const folder = temporaryFolder();
+  const path = writeRun(join(folder, 'run'), [start, train(1)]);
+  writeFileSync(join(path, 'config.json'), JSON.stringify({ ...config, options: null }));
+  const [row] = (await rowsOf(folder)).rows;
+  expect(row).toMatchObject({ state: 'died', model: null, epochs: null, step: 1 });
+});

@@ -37,6 +37,7 @@ JUDGES = [
     "optimizers",
     "finetune",
     "features",
+    "attention",
     "web",
     "probes",
     "classifier",

@@ -3,6 +3,7 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { root } from './cli.js';
 
@@ -58,6 +59,23 @@ export async function openPage(folder: string): Promise<ServedPage> {
     await close();
     throw error;
   }
+}
+
+/** A page of a file, without network; what it asks for or complains about is in `complaints`. */
+export async function openFile(
+  path: string,
+  options: Parameters<Browser['newPage']>[0] = {},
+): Promise<{ page: Page; complaints: string[]; close(): Promise<void> }> {
+  const browser = await chromium.launch({ executablePath: chromiumPath!, args: ['--no-sandbox'] });
+  const page = await browser.newPage({ offline: true, ...options });
+  const complaints: string[] = [];
+  page.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('request', (request) => {
+    if (!/^(file|data):/.test(request.url())) complaints.push(request.url());
+  });
+  await page.goto(pathToFileURL(path).href);
+  return { page, complaints, close: () => browser.close() };
 }
 
 function serve(folder: string): Server {

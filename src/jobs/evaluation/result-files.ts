@@ -6,16 +6,7 @@ import { csvField } from '../../util/csv.js';
 import { replaceFile } from '../../util/replace-file.js';
 import { isFile } from '../../weights/checkpoint/durable-files.js';
 import { checkOutputFile, checkOutputFolder, readJson, real, refused } from '../check-output.js';
-
-export const resultFiles = {
-  results: 'results.json',
-  confusion: 'confusion.csv',
-  confusionChart: 'confusion.png',
-  neighbours: 'neighbours.png',
-} as const;
-
-/** What `results.json` begins with. */
-export const resultsFormat = 'mae-evaluation';
+import { resultFiles, resultsFormat } from './result-names.js';
 
 /** A UserError where a file of another kind would be replaced, or one would lie among the images. */
 export async function checkResultFolder(
