@@ -84,8 +84,8 @@ export function nearestOf256(colour: Rgb): number {
   return 16 + 36 * cube[0]! + 6 * cube[1]! + cube[2]!;
 }
 
-/** The darker, the fuller: as ink on paper. */
-const shades = '█▓▒░ ';
+/** The brighter, the fuller: most terminals are dark. */
+const shades = ' ░▒▓█';
 
 function shadeOf(upper: Rgb, lower: Rgb): string {
   const brightness = ([red, green, blue]: Rgb) => 0.299 * red + 0.587 * green + 0.114 * blue;
