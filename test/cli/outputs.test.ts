@@ -17,7 +17,7 @@ import { mae, maeError, maeOk, maeOneLine, maeScript, startMae } from '../suppor
 import { filesOf, latestFolder, readTensorFile, writeTensorFile } from '../support/cli-files.js';
 import { trainingFiles } from '../support/training-files.js';
 
-const { folder, images, model, pictures, args } = await trainingFiles(16);
+const { folder, model, pictures, args } = await trainingFiles(16);
 const run = join(folder, 'run');
 const at = (...names: string[]) => join(folder, ...names);
 const photo = at('photo.png');
