@@ -51,7 +51,7 @@ const packageUsers: Readonly<Record<string, readonly string[]>> = {
   'onnx-proto': ['compiler/onnx'],
   'onnxruntime-node': ['runtime', 'jobs/exported-session'],
   pino: ['train/observers/jsonl'],
-  sharp: ['data/decode/sharp', 'data/pictures/picture-file', 'data/pictures/svg'],
+  sharp: ['data/decode/sharp', 'data/pictures/load-sharp', 'data/pictures/picture-file'],
   sixel: ['data/pictures/terminal-picture'],
   'supports-terminal-graphics': ['cli/terminal-graphics'],
   yargs: ['cli'],

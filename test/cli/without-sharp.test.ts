@@ -81,9 +81,18 @@ describe('what needs sharp is one line that says so', () => {
   test('WebP out, before any work', async () => {
     const before = filesOf(folder);
     expect(await maeOneLine(command('out.webp', at('nowhere.jpg')), without)).toMatch(
-      /^--output: expected \.png or \.jpg where sharp does not load, got .*out\.webp; rename it, or run npm install again \(Could not load[^\n]*\)$/,
+      /^--output: expected sharp for .*out\.webp, got none \(Could not load[^\n]*\); write a \.png or \.jpg, or run npm install again$/,
     );
     expect(filesOf(folder)).toEqual(before);
+  });
+
+  test('mae evaluate -o, before any work; without -o it runs', async () => {
+    const evaluate = ['evaluate', '--checkpoint', run, '--train-path', images, '--val-path', images];
+    expect(await maeOneLine([...evaluate, '-o', at('charts')], without)).toMatch(
+      /^--output: expected sharp, which draws the charts, got none \(.*\); leave --output out, or run npm/,
+    );
+    expect(existsSync(at('charts'))).toBe(false);
+    await maeOk([...evaluate, '--method', 'knn', '--shots', '1'], without);
   });
 
   test('PNG in, of a folder too', async () => {

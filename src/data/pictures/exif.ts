@@ -1,4 +1,5 @@
 /** EXIF's Software, which says of a picture what program wrote it. */
+import { readFile } from 'node:fs/promises';
 
 const softwareTag = 0x0131;
 const ascii = 2;
@@ -20,8 +21,9 @@ export function softwareExif(name: string): Buffer {
 
 const pictureStart = /^(\x89PNG|\xff\xd8\xff|RIFF.{4}WEBP)/s;
 
-/** Whether the bytes of a PNG, JPEG or WebP have a name in their EXIF data, of whatever program's making. */
-export function namesSoftware(bytes: Buffer, name: string): boolean {
+/** Whether a PNG, JPEG or WebP has a name in its EXIF data, of whatever program's making. */
+export async function namesSoftware(path: string, name: string): Promise<boolean> {
+  const bytes = await readFile(path).catch(() => Buffer.of());
   if (!pictureStart.test(bytes.toString('latin1', 0, 12))) return false;
   const end = bytes.indexOf(`${name}\0`, 'latin1');
   // the chunk of PNG, or what EXIF data begins with in the others; none is longer than a segment of JPEG

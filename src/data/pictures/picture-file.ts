@@ -1,11 +1,12 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import jpeg from 'jpeg-js';
 import type { Sharp } from 'sharp';
-import { messageOf, UserError } from '../../util/errors.js';
+import { UserError } from '../../util/errors.js';
 import { replaceFile } from '../../util/replace-file.js';
 import { encodePng, type RgbPicture } from './encode-png.js';
 import { namesSoftware, softwareExif } from './exif.js';
+import { loadSharp, neededSharp, type SharpModule } from './load-sharp.js';
 import { withAlpha } from './with-alpha.js';
 
 const formats = { '.png': 'png', '.jpg': 'jpeg', '.jpeg': 'jpeg', '.webp': 'webp' } as const;
@@ -25,20 +26,13 @@ const writtenBy = 'mae reconstruct';
 
 /** Whether a file is a picture that was written here. */
 export async function isWrittenHere(path: string): Promise<boolean> {
-  return await readFile(path).then(
-    (bytes) => namesSoftware(bytes, writtenBy),
-    () => false,
-  );
+  return await namesSoftware(path, writtenBy);
 }
 
 /** A UserError where a path's ending names no format that can be written. */
 export async function checkPictureFormat(path: string): Promise<void> {
   if (formatOf(path) !== 'webp') return;
-  const sharp = await loadSharp();
-  if (typeof sharp !== 'string') return;
-  throw new UserError(
-    `--output: expected .png or .jpg where sharp does not load, got ${path}; rename it, or run npm install again (${sharp})`,
-  );
+  await neededSharp(`--output: expected sharp for ${path}`, 'write a .png or .jpg');
 }
 
 /** A UserError where a picture is too large for the format of a path. */
@@ -65,16 +59,6 @@ function formatOf(path: string): PictureFormat {
   if (format !== undefined) return format;
   const endings = Object.keys(formats).join(', ');
   throw new UserError(`--output: expected a picture that ends in ${endings}, got ${path}; rename it`);
-}
-
-type SharpModule = typeof import('sharp').default;
-
-/** Or why it does not load. */
-function loadSharp(): Promise<SharpModule | string> {
-  return import('sharp').then(
-    ({ default: sharp }) => sharp,
-    (error) => messageOf(error).split('\n')[0]!,
-  );
 }
 
 function encode(

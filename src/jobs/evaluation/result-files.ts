@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { isAbsolute, join, relative } from 'node:path';
 import { confusionChart } from '../../data/pictures/confusion-chart.js';
-import { isChart } from '../../data/pictures/svg.js';
+import { chartSharp, isChart } from '../../data/pictures/svg.js';
 import { csvField } from '../../util/csv.js';
 import { replaceFile } from '../../util/replace-file.js';
 import { isFile } from '../../weights/checkpoint/durable-files.js';
@@ -17,13 +17,14 @@ export const resultFiles = {
 /** What `results.json` begins with. */
 export const resultsFormat = 'mae-evaluation';
 
-/** A UserError where a file of another kind would be replaced, or one would lie among the images. */
+/** A UserError where a file of another kind would be replaced, one would lie among the images, or none can be drawn. */
 export async function checkResultFolder(
   folder: string,
   imageFolders: readonly string[],
   inputs: readonly string[],
 ): Promise<void> {
   checkOutputFolder(folder);
+  await chartSharp();
   for (const images of imageFolders) {
     if (!isWithin(folder, images)) continue;
     throw refused(folder, 'a folder of its own', `one in the images of ${images}`, 'choose another folder');
