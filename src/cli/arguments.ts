@@ -122,3 +122,9 @@ export function withoutDashes(args: readonly string[]): string[] {
   const files = args.slice(end + 1).map((file) => (file.startsWith('-') ? `./${file}` : file));
   return [...args.slice(0, end), ...files];
 }
+
+/** `--show` alone as `--show=auto`: yargs has no value that may be left out, and would take the word behind it. */
+export function withShownAs(args: readonly string[]): string[] {
+  const end = args.indexOf('--');
+  return args.map((arg, place) => (arg === '--show' && (end < 0 || place < end) ? '--show=auto' : arg));
+}

@@ -2,7 +2,7 @@ import yargs, { type Argv, type Options } from 'yargs';
 import { outOfMemory } from '../runtime/out-of-memory.js';
 import { codeOf, UserError } from '../util/errors.js';
 import { version } from '../util/version.js';
-import { checkArguments, withoutDashes } from './arguments.js';
+import { checkArguments, withoutDashes, withShownAs } from './arguments.js';
 import { ignoresHangup } from './hangup.js';
 import { note } from './print.js';
 
@@ -76,7 +76,8 @@ const parserConfiguration = {
 };
 
 /** Runs the command line. The only place that turns errors into exit codes. */
-export async function main(args: string[]): Promise<void> {
+export async function main(given: readonly string[]): Promise<void> {
+  const args = withShownAs(given);
   guardProcess();
   const cli = yargs(withoutDashes(args))
     .parserConfiguration(parserConfiguration)

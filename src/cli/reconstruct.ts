@@ -2,7 +2,11 @@ import type { Argv, Options } from 'yargs';
 import { exifRotationDefault } from '../data/decode/orientation.js';
 import { readableFormats } from '../data/decode/sniff.js';
 import type { Fit } from '../data/load-image.js';
-import { reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
+import type { RgbPicture } from '../data/pictures/encode-png.js';
+import { imagesOfFolder, reconstruct, reconstructDefaults } from '../jobs/reconstruct.js';
+import { reconstructOverTime } from '../jobs/reconstruct-over-time.js';
+import { camelCase } from '../util/case.js';
+import { UserError } from '../util/errors.js';
 import {
   checkpointFlag,
   deviceFlag,
@@ -16,9 +20,23 @@ import { type Arguments, integer, number, text } from './flags.js';
 import { type ImageArguments, imagesOf } from './images.js';
 import { inputSizeFlag } from './model-flags.js';
 import { note, print } from './print.js';
+import { checkedShow, showFlag, showPicture } from './show.js';
 
 export const options = {
-  checkpoint: checkpointFlag,
+  checkpoint: { ...checkpointFlag, demandOption: false },
+  'over-time': {
+    type: 'string',
+    requiresArg: true,
+    coerce: text('over-time'),
+    describe:
+      'Run, in place of --checkpoint: one image, under one mask, through all its checkpoints, a column each, the oldest first',
+  },
+  count: {
+    defaultDescription: `${imagesOfFolder}`,
+    coerce: integer('count', { min: 1, max: 1000 }),
+    requiresArg: true,
+    describe: 'Images of a folder, spread over it',
+  },
   ...headsFlags,
   output: {
     alias: 'o',
@@ -50,12 +68,17 @@ export const options = {
   'exif-rotation': exifRotationFlag(`${exifRotationDefault}`),
   threads: threadsFlag,
   device: deviceFlag,
-  json: jsonFlag('Print one JSON object an image'),
+  show: showFlag,
+  json: jsonFlag('Print one JSON object an image, or a checkpoint'),
 } as const satisfies Record<string, Options>;
 
 export function positionals(argv: Argv): Argv {
   return argv
-    .positional('images', { type: 'string', array: true, describe: `${readableFormats} files` })
+    .positional('images', {
+      type: 'string',
+      array: true,
+      describe: `${readableFormats} files, and folders of them`,
+    })
     .epilogue(
       'A model trained with --norm-pix-loss predicts patches without their mean and deviation. The picture takes ' +
         'both from the original, hidden patches included: it borrows from the pixels that it should guess.',
@@ -67,12 +90,56 @@ type ReconstructArguments = Arguments<typeof options> & ImageArguments;
 export async function run(argv: ReconstructArguments): Promise<void> {
   noteThreads(argv.threads);
   const images = imagesOf(argv);
-  const { results, failed } = await reconstruct({ ...argv, images, fit: argv.fit as Fit }, note);
-  for (const line of results) {
-    print(argv.json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`);
-  }
+  const show = checkedShow(argv);
+  const job = argv.overTime === undefined ? runOnce : runOverTime;
+  const { lines, picture, failure } = await job(argv, images);
+  if (show !== undefined) await showPicture(picture, show);
+  for (const line of lines) print(line);
   if (!argv.json) print(`wrote ${argv.output}`);
-  if (failed === 0) return;
-  note(`mae: ${failed} of ${images.length} images are not in ${argv.output}`);
+  if (failure === undefined) return;
+  note(`mae: ${failure}`);
   process.exitCode = 1;
+}
+
+/** What is printed, and shown. */
+interface Outcome {
+  readonly lines: readonly string[];
+  readonly picture: RgbPicture;
+  /** Of images that are left out. */
+  readonly failure?: string;
+}
+
+async function runOnce(argv: ReconstructArguments, images: string[]): Promise<Outcome> {
+  const { checkpoint, fit, json, output } = argv;
+  if (checkpoint === undefined) {
+    throw new UserError(
+      '--checkpoint: expected --checkpoint, or --over-time with a run, got neither; give one',
+    );
+  }
+  const options = { ...argv, images, checkpoint, fit: fit as Fit };
+  const { results, asked, failed, picture } = await reconstruct(options, note);
+  const lines = results.map((line) =>
+    json ? JSON.stringify(line) : `${line.image}  loss ${line.loss.toFixed(4)}`,
+  );
+  if (failed === 0) return { lines, picture };
+  return { lines, picture, failure: `${failed} of ${asked} images are not in ${output}` };
+}
+
+async function runOverTime(argv: ReconstructArguments, images: string[]): Promise<Outcome> {
+  const { overTime, fit, json } = argv;
+  for (const other of ['checkpoint', 'count', 'num-heads', 'decoder-num-heads'] as const) {
+    if (argv[camelCase(other) as keyof ReconstructArguments] !== undefined) {
+      throw new UserError(`--${other}: expected no --${other} beside --over-time; leave one of them out`);
+    }
+  }
+  if (images.length !== 1)
+    throw new UserError(`--over-time: expected one image, got ${images.length}; give one`);
+  const options = { ...argv, run: overTime!, image: images[0]!, fit: fit as Fit };
+  const { results, picture } = await reconstructOverTime(options, note);
+  const lines = results.map((line) => {
+    if (json) return JSON.stringify(line);
+    const epoch = line.epoch === null ? '' : `, epoch ${line.epoch}`;
+    return `column ${line.column}: step ${line.step}${epoch}  loss ${line.loss.toFixed(4)}`;
+  });
+  return { lines, picture };
 }

@@ -18,11 +18,11 @@ import { writeJsonAtomically } from '../weights/checkpoint/durable-files.js';
 import { runPaths } from '../weights/checkpoint/run-directory.js';
 import { readJson } from './check-output.js';
 import { Reconstructor } from './reconstructor.js';
+import { spreadPictures } from './spread-pictures.js';
 import type { PicturedRunSources } from './train-job.js';
 
-/** Pictures of a sheet, and files that are tried for each of them. */
+/** Pictures of a sheet. */
 const columns = 8;
-const triesPerColumn = 16;
 /** Sheets of a run, about. */
 const sheetsOfRun = 20;
 /** Smaller pictures are enlarged. */
@@ -102,9 +102,11 @@ class RunPictures implements PictureSheets {
     const { outputDir, seed } = this.#options;
     this.#pictures ??= await this.#choose();
     this.#reconstructor ??= this.#reconstructorOf(parameters);
-    const panels: Uint8Array[][] = [];
-    for (const [column, { image }] of this.#pictures.entries())
-      panels.push((await this.#reconstructor.reconstruct(image, seed, column)).panels);
+    const panels: (readonly Uint8Array[])[] = [];
+    for (const [index, { image }] of this.#pictures.entries()) {
+      const [made] = await this.#reconstructor.reconstruct([{ image, index }], seed);
+      panels.push(made!.panels);
+    }
     const sheet = rows.map((_, row) => panels.map((ofPicture) => ofPicture[row]!));
     const name = `epoch-${String(epochs).padStart(4, '0')}.png`;
     const { pictures } = runPaths(outputDir);
@@ -138,20 +140,9 @@ class RunPictures implements PictureSheets {
     return await this.#chooseAnew();
   }
 
-  /** Spread over the whole folder, so that they are of several classes; where one cannot be read, one of the next. */
   async #chooseAnew(): Promise<Picture[]> {
     const { length, root } = this.#source;
-    const pictures: Picture[] = [];
-    for (let column = 0; column < columns; column++) {
-      const [start, end] = [column, column + 1].map((edge) => Math.floor((edge * length) / columns));
-      const last = Math.min(end!, start! + triesPerColumn);
-      for (let position = start!; position < last; position++) {
-        const picture = await this.#read(position);
-        if (picture === undefined) continue;
-        pictures.push(picture);
-        break;
-      }
-    }
+    const pictures = await spreadPictures(length, columns, (position) => this.#read(position));
     if (pictures.length === 0) throw new UserError(`expected images that can be read in ${root}, got none`);
     return pictures;
   }

@@ -1,24 +1,29 @@
-import { existsSync } from 'node:fs';
-import { type Fit, loadImage } from '../data/load-image.js';
-import { isPictureGrid, pictureFormat, writePictureGrid } from '../data/pictures/picture-grid.js';
+import type { Fit } from '../data/load-image.js';
+import type { RgbPicture } from '../data/pictures/encode-png.js';
+import { gridCanvas, gridLayout, gridSize } from '../data/pictures/grid-canvas.js';
+import {
+  checkPictureFormat,
+  checkPictureSize,
+  isWrittenHere,
+  writePicture,
+} from '../data/pictures/picture-file.js';
 import { imageSize, type ModelConfig } from '../model/config.js';
 import { maeParameters } from '../model/parameters.js';
 import { chooseDevice } from '../runtime/choose-device.js';
+import type { Device } from '../runtime/device.js';
 import { Runtime } from '../runtime/runtime.js';
 import { pretrainDefaults } from '../train/options.js';
 import { UserError } from '../util/errors.js';
-import { checkRegularFile } from '../util/regular-file.js';
 import { isFile } from '../weights/checkpoint/durable-files.js';
 import type { Heads } from '../weights/foreign/heads.js';
 import { atInputSize } from '../weights/foreign/input-size.js';
-import { loadWeights } from '../weights/foreign/weights.js';
+import { loadWeights, type Weights } from '../weights/foreign/weights.js';
 import { checkOutputFile, filesOfCheckpoint, refused } from './check-output.js';
+import { type GivenPicture, GivenPictures } from './given-pictures.js';
 import { Reconstructor } from './reconstructor.js';
 
-export interface ReconstructOptions extends Heads {
-  /** Paths of files of the `readableFormats`. */
-  readonly images: readonly string[];
-  readonly checkpoint: string;
+/** How a model is shown what, whatever that is. */
+export interface ReconstructingOptions {
   /** The picture to write: PNG, JPEG or WebP, as it ends. */
   readonly output: string;
   /** The model's own where not given. */
@@ -35,6 +40,14 @@ export interface ReconstructOptions extends Heads {
   readonly device: string;
 }
 
+export interface ReconstructOptions extends Heads, ReconstructingOptions {
+  /** Files of the `readableFormats`, and folders of them. */
+  readonly images: readonly string[];
+  /** Images of each folder, spread over it. */
+  readonly count?: number | undefined;
+  readonly checkpoint: string;
+}
+
 export const reconstructDefaults = {
   output: 'reconstruction.png',
   seed: 0,
@@ -42,6 +55,16 @@ export const reconstructDefaults = {
   threads: pretrainDefaults.threads,
   device: pretrainDefaults.device,
 } as const satisfies Partial<ReconstructOptions>;
+
+/** Images of a folder where `count` is not given: so many rows can be looked at. */
+export const imagesOfFolder = 8;
+
+/** Panels smaller than this are enlarged by whole factors, so that small models' pictures can be looked at. */
+export const smallestPanel = 192;
+/** Original, masked, reconstruction, reconstruction with the visible patches. */
+const panelsOfImage = 4;
+/** Images of folders go through the graph so many at a time. */
+const batchOfFolder = 8;
 
 /** What is told of an image; `--json` prints these fields. */
 export interface Reconstruction {
@@ -60,62 +83,92 @@ export interface Reconstruction {
 export async function reconstruct(
   options: ReconstructOptions,
   note: (line: string) => void,
-): Promise<{ results: Reconstruction[]; failed: number }> {
-  const { checkpoint, inputSize, output, seed, fit, exifRotation, threads } = options;
+): Promise<{ results: Reconstruction[]; asked: number; failed: number; picture: RgbPicture }> {
+  const { checkpoint, count, inputSize, output } = options;
   await checkPicture(output, [...options.images, ...(await filesOfCheckpoint(checkpoint))]);
   const device = chooseDevice(options.device);
   const weights = atInputSize(await loadWeights(checkpoint, maeParameters, options), inputSize);
   for (const line of weights.notes) note(line);
-  const size = imageSize(weights.config);
+  const layout = gridLayout(imageSize(weights.config), smallestPanel);
   const maskRatio = options.maskRatio ?? weights.maskRatio;
+  const pictures = await GivenPictures.open(options.images, count ?? imagesOfFolder, note);
+  if (count !== undefined && !pictures.hasFolder && pictures.failures.length === 0) {
+    throw new UserError(`--count: expected a folder of images, got files alone; leave --count out`);
+  }
+  checkPictureSize(output, gridSize(layout, pictures.length, panelsOfImage));
+  const { rows, results } = await reconstructAll(pictures, weights, { ...options, maskRatio, device });
+  const { failures, length: asked } = pictures;
+  if (rows.length === 0) {
+    const all = failures.length === 1 ? '' : `none of ${failures.length} images is left; the first: `;
+    throw new UserError(`${all}${failures[0]}`);
+  }
+  for (const failure of failures) note(failure);
+  const picture = gridCanvas(rows, layout);
+  await writePicture(output, picture);
+  return { results, asked, failed: failures.length, picture };
+}
+
+interface Rows {
+  readonly rows: (readonly Uint8Array[])[];
+  readonly results: Reconstruction[];
+}
+
+async function reconstructAll(
+  pictures: GivenPictures,
+  weights: Weights,
+  options: Omit<ReconstructOptions, 'device'> & { readonly maskRatio: number; readonly device: Device },
+): Promise<Rows> {
+  const { threads, device, maskRatio, seed, output } = options;
+  const batchSize = pictures.hasFolder ? Math.min(batchOfFolder, pictures.length) : 1;
+  const all: Rows = { rows: [], results: [] };
   const runtime = new Runtime({ threads, device });
   let reconstructor: Reconstructor | undefined;
-  const rows: Uint8Array[][] = [];
-  const results: Reconstruction[] = [];
-  const failures: string[] = [];
   try {
-    reconstructor = new Reconstructor(runtime, weights, maskRatio);
-    const noted = new Set<string>(); // of each kind of picture one note is enough
-    for (const [index, path] of options.images.entries()) {
-      try {
-        if (existsSync(path)) checkRegularFile(path, 'image');
-        const image = await loadImage(path, {
-          ...size,
-          fit,
-          exifRotation,
-          note: ({ kind, text }) => {
-            if (!noted.has(kind)) note(`${path}: ${text}`);
-            noted.add(kind);
-          },
-        });
-        const { loss, panels } = await reconstructor.reconstruct(image, seed, index);
-        checkLoss(loss, path, weights.path);
-        rows.push(panels);
-        results.push({ image: path, loss, output, mask_ratio: maskRatio });
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        failures.push(error.message);
+    reconstructor = new Reconstructor(runtime, weights, maskRatio, batchSize);
+    for await (const batch of batchesOf(pictures.read(fittingOf(options, weights)), batchSize)) {
+      const made = await reconstructor.reconstruct(batch, seed);
+      for (const [row, { path: image }] of batch.entries()) {
+        const { loss, panels } = made[row]!;
+        const failure = lossFailure(loss, image, weights.path);
+        if (failure !== undefined) {
+          pictures.failures.push(failure);
+          continue;
+        }
+        all.rows.push(panels);
+        all.results.push({ image, loss, output, mask_ratio: maskRatio });
       }
     }
+    return all;
   } finally {
     reconstructor?.release();
     runtime.release();
   }
-  const [first] = failures;
-  if (rows.length === 0) {
-    const all = failures.length === 1 ? '' : `none of ${failures.length} images is left; the first: `;
-    throw new UserError(`${all}${first}`);
+}
+
+/** How images are read for a model. */
+export function fittingOf(
+  { fit, exifRotation }: Pick<ReconstructingOptions, 'fit' | 'exifRotation'>,
+  { config }: Pick<Weights, 'config'>,
+) {
+  return { ...imageSize(config), fit, exifRotation };
+}
+
+async function* batchesOf(images: AsyncIterable<GivenPicture>, size: number): AsyncGenerator<GivenPicture[]> {
+  let batch: GivenPicture[] = [];
+  for await (const image of images) {
+    batch.push(image);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
   }
-  for (const failure of failures) note(failure);
-  await writePictureGrid(output, rows, size);
-  return { results, failed: failures.length };
+  if (batch.length > 0) yield batch;
 }
 
 /** A UserError where the picture would replace anything but an earlier one of this command. */
 export async function checkPicture(output: string, inputs: readonly string[]): Promise<void> {
-  pictureFormat(output);
+  await checkPictureFormat(output);
   checkOutputFile(output, inputs);
-  if ((await isFile(output)) && !(await isPictureGrid(output))) {
+  if ((await isFile(output)) && !(await isWrittenHere(output))) {
     throw refused(
       output,
       'a new file or a picture of mae reconstruct',
@@ -125,10 +178,11 @@ export async function checkPicture(output: string, inputs: readonly string[]): P
   }
 }
 
-function checkLoss(loss: number, image: string, weights: string): void {
-  if (Number.isFinite(loss)) return;
-  throw new UserError(
+/** Why an image has no loss, if so. */
+export function lossFailure(loss: number, image: string, weights: string): string | undefined {
+  if (Number.isFinite(loss)) return undefined;
+  return (
     `reconstruct: expected a finite loss for ${image}, got ${loss}; the numbers in ${weights} are too large: ` +
-      'use an earlier checkpoint',
+    'use an earlier checkpoint'
   );
 }

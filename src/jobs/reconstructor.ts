@@ -18,16 +18,25 @@ export interface ReconstructedModel {
   readonly parameters: ReadonlyMap<string, Float32Array | BoundTensor>;
 }
 
-/** A model with its mask ratio, ready to reconstruct one image at a time. */
+export interface Reconstructed {
+  readonly loss: number;
+  /** See `reconstructionPanels`. */
+  readonly panels: readonly Uint8Array[];
+}
+
+/** A model with its mask ratio, ready to reconstruct up to `batchSize` images at a time. */
 export class Reconstructor {
   readonly #task: Task & { readonly options: MaeOptions };
+  readonly #parameters: ReconstructedModel['parameters'];
   readonly #evaluator: Evaluator;
 
-  constructor(runtime: Runtime, { config, normPixLoss, parameters }: ReconstructedModel, maskRatio: number) {
+  constructor(runtime: Runtime, model: ReconstructedModel, maskRatio: number, batchSize = 1) {
+    const { config, normPixLoss, parameters } = model;
     this.#task = maeTask(config, { maskRatio, normPixLoss });
-    const graph = lowerGraph(evaluationGraph(this.#task, 1), { lacks: runtime.device.lacks });
+    this.#parameters = parameters;
+    const graph = lowerGraph(evaluationGraph(this.#task, batchSize), { lacks: runtime.device.lacks });
     const description = {
-      inputs: this.#task.inputs(1),
+      inputs: this.#task.inputs(batchSize),
       outputs: outputsOf(graph),
       parameters: this.#task.parameters,
     };
@@ -39,19 +48,35 @@ export class Reconstructor {
     );
   }
 
-  /** The loss of an image, uint8 [H, W, 3], and its panels; `seed` and `index` decide the mask. */
+  /** Of images, uint8 [H, W, 3]: `seed` and each one's `index` decide its mask. */
   async reconstruct(
-    image: Uint8Array,
+    images: readonly { readonly image: Uint8Array; readonly index: number }[],
     seed: number,
-    index: number,
-  ): Promise<{ loss: number; panels: Uint8Array[] }> {
+  ): Promise<Reconstructed[]> {
     const { model, options } = this.#task;
-    const idsShuffle = new BigInt64Array(options.patches);
-    randomPermutation(idsShuffle, seed, 0, index);
-    await this.#evaluator.run({ images: image, ids_shuffle: idsShuffle });
-    const { image_loss: loss, pred } = this.#evaluator.outputs as Record<'image_loss' | 'pred', Float32Array>;
-    const panels = reconstructionPanels({ image, idsShuffle, pred, ...options }, model);
-    return { loss: loss[0]!, panels };
+    const inputs = this.#evaluator.inputs as { images: Uint8Array; ids_shuffle: BigInt64Array };
+    const rowOf = <T extends Float32Array | BigInt64Array>(of: T, row: number, length: number) =>
+      of.subarray(row * length, (row + 1) * length) as T;
+    const idsOf = (row: number) => rowOf(inputs.ids_shuffle, row, options.patches);
+    for (const [row, { image, index }] of images.entries()) {
+      inputs.images.set(image, row * image.length);
+      randomPermutation(idsOf(row), seed, 0, index);
+    }
+    await this.#evaluator.run();
+    const { image_loss: losses, pred } = this.#evaluator.outputs as Record<
+      'image_loss' | 'pred',
+      Float32Array
+    >;
+    return images.map(({ image }, row) => {
+      const own = { image, idsShuffle: idsOf(row), pred: rowOf(pred, row, image.length) };
+      return { loss: losses[row]!, panels: reconstructionPanels({ ...own, ...options }, model) };
+    });
+  }
+
+  /** Takes the numbers of another checkpoint of the model into the arrays that it was made with, which are on the host. */
+  take(parameters: ReadonlyMap<string, Float32Array>): void {
+    for (const [name, array] of this.#parameters) (array as Float32Array).set(parameters.get(name)!);
+    this.#evaluator.sendParameters();
   }
 
   release(): void {

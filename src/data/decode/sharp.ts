@@ -1,5 +1,5 @@
 import type { Sharp } from 'sharp';
-import { messageOf } from '../../util/errors.js';
+import { messageOf, UserError } from '../../util/errors.js';
 import { float16ToFloat32 } from '../../util/half.js';
 import { ImageError, type PictureNote, type Pixels, type Size } from './pixels.js';
 import { type TiffHeader, withPlainTags } from './tiff.js';
@@ -35,7 +35,11 @@ export async function sharpUnavailable(): Promise<string | undefined> {
  */
 async function open(bytes: Uint8Array): Promise<Sharp> {
   const sharp = await load();
-  if (typeof sharp === 'string') throw new Error(sharp);
+  if (typeof sharp === 'string') {
+    throw new UserError(
+      `image: expected sharp for all but JPEG and BMP, got none (${sharp.split('\n')[0]}); run npm install again`,
+    );
+  }
   return sharp(bytes, { failOn: 'error', ignoreIcc: true, limitInputPixels: false });
 }
 

@@ -12,13 +12,19 @@ export interface RgbPicture {
 const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 
 /** An 8-bit RGB PNG by Node's zlib alone: training needs no library of images for it. Same pixels, same bytes. */
-export function encodePng({ width, height, data }: RgbPicture): Uint8Array {
+export function encodePng({ width, height, data }: RgbPicture, exif?: Uint8Array): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([8, 2], 8); // bits, RGB
   const pixels = deflateSync(filterRows(data, width * 3, height));
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', pixels), chunk('IEND', Buffer.of())]);
+  return Buffer.concat([
+    signature,
+    chunk('IHDR', header),
+    ...(exif === undefined ? [] : [chunk('eXIf', exif)]),
+    chunk('IDAT', pixels),
+    chunk('IEND', Buffer.of()),
+  ]);
 }
 
 /** Each row less the one above it (filter 2): enlarged pixels become zeros. */

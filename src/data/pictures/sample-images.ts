@@ -16,6 +16,7 @@ import { checkRegularFile } from '../../util/regular-file.js';
 import { explained } from '../../util/system-errors.js';
 import { clamp } from './canvas.js';
 import { deadLeaves, landscape, stillLife, texture } from './scenes.js';
+import { withAlpha } from './with-alpha.js';
 
 /** Image i is of kind i mod 3. A kind is also the name of its class folder. */
 export const sampleKinds = ['dead-leaves', 'gradients', 'textures'] as const;
@@ -100,13 +101,7 @@ function sampleSize(seed: number, index: number, width: number, height: number) 
 }
 
 function encodeJpeg(rgb: Uint8Array, width: number, height: number, quality: number): Buffer {
-  const rgba = new Uint8Array(width * height * 4).fill(255);
-  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
-    rgba[to] = rgb[from]!;
-    rgba[to + 1] = rgb[from + 1]!;
-    rgba[to + 2] = rgb[from + 2]!;
-  }
-  return jpeg.encode({ data: rgba, width, height }, quality).data;
+  return jpeg.encode({ data: withAlpha({ data: rgb }), width, height }, quality).data;
 }
 
 /** The image (seed, index) at a given size: uint8 [height, width, 3]. */

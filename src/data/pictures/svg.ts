@@ -1,5 +1,6 @@
-import sharp from 'sharp';
 import { printable } from '../../util/printable.js';
+import { namesSoftware } from './exif.js';
+import { neededSharp, type SharpModule } from './load-sharp.js';
 
 /** One line of text in a picture. */
 export interface Text {
@@ -35,7 +36,8 @@ export function shortened(text: string, most: number): string {
 }
 
 /** Elements on white, as PNG. */
-export function png(elements: readonly string[], width: number, height: number): Promise<Buffer> {
+export async function png(elements: readonly string[], width: number, height: number): Promise<Buffer> {
+  const sharp = await chartSharp();
   return sharp(Buffer.from(svg(elements, width, height)))
     .flatten({ background: '#fff' })
     .png()
@@ -47,11 +49,13 @@ export function png(elements: readonly string[], width: number, height: number):
 const writtenBy = 'mae evaluate';
 
 /** Whether a file is a picture that was written here. */
-export async function isChart(path: string): Promise<boolean> {
-  const metadata = await sharp(path)
-    .metadata()
-    .catch(() => undefined);
-  return metadata?.exif?.includes(writtenBy) ?? false;
+export function isChart(path: string): Promise<boolean> {
+  return namesSoftware(path, writtenBy);
+}
+
+/** What draws charts; a UserError where it does not load. */
+export function chartSharp(): Promise<SharpModule> {
+  return neededSharp('--output: expected sharp, which draws the charts', 'leave --output out');
 }
 
 /** A picture over others: `pictures` are uint8 [side, side, 3]. */
@@ -61,6 +65,7 @@ export async function pngWithPictures(
   pictures: readonly { readonly x: number; readonly y: number; readonly pixels: Uint8Array }[],
   side: number,
 ): Promise<Buffer> {
+  const sharp = await chartSharp();
   const canvas = await sharp(Buffer.from(svg(elements, width, height)))
     .flatten({ background: '#fff' })
     .raw()

@@ -1,20 +1,21 @@
 import { writeFile } from 'node:fs/promises';
 import { isAbsolute, join, relative } from 'node:path';
 import { confusionChart } from '../../data/pictures/confusion-chart.js';
-import { isChart } from '../../data/pictures/svg.js';
+import { chartSharp, isChart } from '../../data/pictures/svg.js';
 import { csvField } from '../../util/csv.js';
 import { replaceFile } from '../../util/replace-file.js';
 import { isFile } from '../../weights/checkpoint/durable-files.js';
 import { checkOutputFile, checkOutputFolder, readJson, real, refused } from '../check-output.js';
 import { resultFiles, resultsFormat } from './result-names.js';
 
-/** A UserError where a file of another kind would be replaced, or one would lie among the images. */
+/** A UserError where a file of another kind would be replaced, one would lie among the images, or none can be drawn. */
 export async function checkResultFolder(
   folder: string,
   imageFolders: readonly string[],
   inputs: readonly string[],
 ): Promise<void> {
   checkOutputFolder(folder);
+  await chartSharp();
   for (const images of imageFolders) {
     if (!isWithin(folder, images)) continue;
     throw refused(folder, 'a folder of its own', `one in the images of ${images}`, 'choose another folder');

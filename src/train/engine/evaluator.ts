@@ -21,6 +21,7 @@ export class Evaluator {
   readonly outputs: Readonly<Record<string, Float32Array>>;
   readonly #session: Session;
   readonly #batch: BatchTensors;
+  readonly #parameterNames: readonly string[];
   readonly #tensors: BoundTensor[] = [];
   readonly #binding: Binding;
 
@@ -40,6 +41,7 @@ export class Evaluator {
       const data = parameterData(name);
       return [name, data instanceof Float32Array ? tensor(data, shape) : data] as const;
     });
+    this.#parameterNames = parameters.map(([name]) => name);
     const outputs = manifest.outputs.map(
       ({ name, shape }) => [name, tensor(this.outputs[name]!, shape)] as const,
     );
@@ -54,6 +56,11 @@ export class Evaluator {
     if (batch !== undefined) this.#batch.set(batch);
     this.#binding.send(...this.#batch.names);
     return this.#binding.run();
+  }
+
+  /** Tells of parameters whose host arrays have changed. */
+  sendParameters(): void {
+    this.#binding.send(...this.#parameterNames);
   }
 
   release(): void {
