@@ -70,7 +70,11 @@ export function recipeFlags<
       requiresArg: true,
       describe: 'What the head reads: mean of the patch tokens, or the class token',
     },
-    'crop-scale': { ...pretrainFlags['crop-scale'], default: defaults.cropScale },
+    'crop-scale': {
+      ...pretrainFlags['crop-scale'],
+      default: defaults.cropScale,
+      defaultDescription: undefined,
+    },
     'min-lr': { ...pretrainFlags['min-lr'], default: defaults.minLr },
     'weight-decay': { ...pretrainFlags['weight-decay'], default: defaults.weightDecay },
   } as const;

@@ -96,9 +96,9 @@ const ownFlags = {
     describe: 'Largest norm of the gradient (default: not clipped)',
   },
   'crop-scale': {
-    default: defaults.cropScale,
     coerce: number('crop-scale', { min: 0, max: 1, open: 'min' }),
     requiresArg: true,
+    defaultDescription: `the recipe’s; published: ${defaults.cropScale}`,
     describe: 'Smallest share of a picture that a crop of training has',
   },
   'exif-rotation': exifRotationFlag('true; a run that goes on keeps its own'),

@@ -1,5 +1,5 @@
 /** How long and how fast a run learns where a person does not say: by the size of the model and of the folder. */
-import type { ModelConfig } from '../model/config.js';
+import { imageSize, type ModelConfig } from '../model/config.js';
 import { encoderParameters } from '../model/parameters.js';
 import {
   defaultWarmupEpochs,
@@ -12,8 +12,9 @@ import { sizeOf } from '../util/shape.js';
 import { loadRecipe, recipeNames } from './recipes.js';
 
 /** What was given; a recipe says the rest. */
-export type GivenPretrainOptions = Omit<PretrainOptions, 'epochs' | 'warmupEpochs' | 'blr'> &
-  Partial<Pick<PretrainOptions, 'epochs' | 'warmupEpochs' | 'blr'>>;
+export type GivenPretrainOptions = Omit<PretrainOptions, RecipeOption> &
+  Partial<Pick<PretrainOptions, RecipeOption>>;
+type RecipeOption = 'epochs' | 'warmupEpochs' | 'blr' | 'cropScale';
 
 /** The files of `models/recipes/pretrain/` hold these fields. */
 export interface PretrainRecipe {
@@ -25,6 +26,8 @@ export interface PretrainRecipe {
   readonly warmupShare: number;
   /** The learning rate itself, by the effective batch size. */
   readonly lr: readonly { readonly batch: number; readonly lr: number }[];
+  /** Smallest share of a picture that a crop has, by the shorter side of the input: a small crop of few pixels is a blur. */
+  readonly cropScale: readonly { readonly side: number; readonly scale: number }[];
 }
 
 /** The paper's, which is no file: `pretrainDefaults`. */
@@ -78,7 +81,7 @@ export async function withRecipe(
   }
   const recipe = asked === 'auto' ? autoRecipe(config) : asked;
   const schedule =
-    recipe === published ? publishedSchedule(given) : await scheduleOf(recipe, given, countImages);
+    recipe === published ? publishedSchedule(given) : await scheduleOf(recipe, given, config, countImages);
   return {
     options: { ...given, ...schedule, recipe },
     recipeLine: lineOf(`recipe ${recipe}`, given, schedule),
@@ -87,12 +90,13 @@ export async function withRecipe(
 
 type Schedule = Omit<RecordedSchedule, 'recipe'>;
 
-function publishedSchedule({ epochs, warmupEpochs, blr, lr }: GivenPretrainOptions): Schedule {
+function publishedSchedule({ epochs, warmupEpochs, blr, lr, cropScale }: GivenPretrainOptions): Schedule {
   const all = epochs ?? pretrainDefaults.epochs;
   return {
     epochs: all,
     warmupEpochs: warmupEpochs ?? defaultWarmupEpochs(all),
     blr: blr ?? pretrainDefaults.blr,
+    cropScale: cropScale ?? pretrainDefaults.cropScale,
     ...(lr !== undefined && { lr }),
   };
 }
@@ -100,6 +104,7 @@ function publishedSchedule({ epochs, warmupEpochs, blr, lr }: GivenPretrainOptio
 async function scheduleOf(
   name: string,
   given: GivenPretrainOptions,
+  config: ModelConfig,
   countImages: () => Promise<number>,
 ): Promise<Schedule> {
   const recipe = loadRecipe<PretrainRecipe>('pretrain', name);
@@ -112,6 +117,8 @@ async function scheduleOf(
       ),
     );
   const byBatch = recipe.lr.map((row) => [row.batch, row.lr] as const);
+  const bySide = recipe.cropScale.map((row) => [row.side, row.scale] as const);
+  const { height, width } = imageSize(config);
   const lr =
     given.lr ??
     (given.blr === undefined ? rounded(between(byBatch, given.batchSize * given.accumIter)) : undefined);
@@ -119,6 +126,7 @@ async function scheduleOf(
     epochs,
     warmupEpochs: given.warmupEpochs ?? warmupOf(name, epochs),
     blr: given.blr ?? pretrainDefaults.blr, // not used where there is a rate itself
+    cropScale: given.cropScale ?? rounded(between(bySide, Math.min(height, width))),
     ...(lr !== undefined && { lr }),
   };
 }
@@ -141,6 +149,7 @@ function asRecorded(given: GivenPretrainOptions, recorded: RecordedSchedule): Sc
     epochs: given.epochs ?? rest.epochs,
     warmupEpochs: given.warmupEpochs ?? rest.warmupEpochs,
     blr: given.blr ?? rest.blr,
+    cropScale: given.cropScale ?? rest.cropScale,
     ...(lr !== undefined && { lr }),
   };
   return {
@@ -151,12 +160,15 @@ function asRecorded(given: GivenPretrainOptions, recorded: RecordedSchedule): Sc
 
 /** What was not given, in a line; undefined where all was. */
 function lineOf(source: string, given: GivenPretrainOptions, schedule: Schedule): string | undefined {
-  const { epochs, warmupEpochs, blr, lr } = schedule;
+  const { epochs, warmupEpochs, blr, lr, cropScale } = schedule;
   const isRateGiven = given.lr !== undefined || given.blr !== undefined;
   const chosen = [
     ...(isRateGiven ? [] : [lr === undefined ? `blr ${blr}` : `lr ${lr}`]),
     ...(given.epochs === undefined ? [`${epochs} epochs`] : []),
     ...(given.warmupEpochs === undefined ? [`${warmupEpochs} epochs of warm-up`] : []),
+    ...(given.cropScale === undefined && cropScale !== pretrainDefaults.cropScale
+      ? [`crops from ${100 * cropScale} % on`]
+      : []),
   ];
   return chosen.length === 0 ? undefined : `${source}: ${chosen.join(', ')}`;
 }

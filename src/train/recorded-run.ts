@@ -78,7 +78,10 @@ export async function recordedBatch(
 }
 
 /** The recorded options that decide how long a run of pretraining learns, and how fast. */
-export type RecordedSchedule = Pick<PretrainOptions, 'epochs' | 'warmupEpochs' | 'blr' | 'lr' | 'recipe'>;
+export type RecordedSchedule = Pick<
+  PretrainOptions,
+  'epochs' | 'warmupEpochs' | 'blr' | 'lr' | 'cropScale' | 'recipe'
+>;
 
 /** Those of the run that would go on, if there is one. */
 export async function recordedSchedule(
@@ -86,11 +89,13 @@ export async function recordedSchedule(
 ): Promise<RecordedSchedule | undefined> {
   const config = (await runToContinue(options))?.config;
   if (config === undefined || commandOf(config) !== 'pretrain') return undefined;
-  const { epochs, 'warmup-epochs': warmupEpochs, blr, lr, recipe } = config.options;
+  const all = { ...earlierOptions('pretrain'), ...config.options };
+  const { epochs, 'warmup-epochs': warmupEpochs, blr, lr, 'crop-scale': cropScale, recipe } = all;
   return {
     epochs,
     warmupEpochs,
     blr,
+    cropScale,
     ...(lr !== undefined && { lr }),
     ...(recipe !== undefined && { recipe }),
   } as RecordedSchedule;

@@ -127,7 +127,7 @@ describe('a run', () => {
       'mask-ratio': 0.75,
       'predict-ratio': 1,
       'norm-pix-loss': true,
-      'crop-scale': 0.2,
+      'crop-scale': 0.5, // the recipe's
       recipe: 'small',
       'exif-rotation': true,
       seed: 0,
@@ -376,7 +376,7 @@ describe('--dry-run', () => {
     expect(stdout).toMatch(/^left over {3}2 of 26 images in each epoch, others each time$/m);
     expect(rows['steps']).toMatch(/^3: 1 an epoch, 3 epochs/);
     expect(rows['schedule']).toMatch(/lr 0\.001, 1 epochs of warm-up/);
-    expect(rows).not.toHaveProperty('recipe'); // all is given
+    expect(rows['recipe']).toBe('small: crops from 50 % on'); // the rest is given
     expect(readdirSync(folder)).not.toContain(path.slice(folder.length + 1));
   });
 

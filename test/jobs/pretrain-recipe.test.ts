@@ -9,6 +9,7 @@ import {
   pretrainRecipes,
   withRecipe,
 } from '../../src/jobs/pretrain-recipe.js';
+import type { ModelConfig } from '../../src/model/config.js';
 import { loadModelConfig, presetNames } from '../../src/model/presets.js';
 import { writeRunConfig } from '../../src/train/run-config.js';
 import { optionsOf, temporaryFolder } from '../train/support.js';
@@ -22,6 +23,7 @@ function given(changes: Partial<GivenPretrainOptions> = {}): GivenPretrainOption
     epochs: _,
     warmupEpochs: __,
     blr: ___,
+    cropScale: ____,
     ...others
   } = optionsOf({ outputDir: join(temporaryFolder(), 'run') });
   return { ...others, batchSize: 32, accumIter: 4, ...changes };
@@ -55,7 +57,7 @@ test('a large model has the paper’s recipe, the folder uncounted', async () =>
 test('a small model has a rate by the batch, epochs by the folder and a twentieth of warm-up', async () => {
   const { options, recipeLine } = await withRecipe(given(), nano, images(9000));
   expect(options).toMatchObject({ recipe: 'small', lr: 1.5e-3, epochs: 800, warmupEpochs: 40 });
-  expect(recipeLine).toBe('recipe small: lr 0.0015, 800 epochs, 40 epochs of warm-up');
+  expect(recipeLine).toBe('recipe small: lr 0.0015, 800 epochs, 40 epochs of warm-up, crops from 50 % on');
   const large = await withRecipe(given({ batchSize: 1024 }), nano, images(2e6));
   expect(large.options).toMatchObject({ lr: 2.4e-3, epochs: 400, warmupEpochs: 20 });
   // a batch of 1024 and a folder of 100,000 lie in the middle of both rows
@@ -64,7 +66,7 @@ test('a small model has a rate by the batch, epochs by the folder and a twentiet
 });
 
 test('flags win, and what all is given of is not spoken of', async () => {
-  const flags = { epochs: 30, warmupEpochs: 0, lr: 1e-4 };
+  const flags = { epochs: 30, warmupEpochs: 0, lr: 1e-4, cropScale: 0.3 };
   const { options, recipeLine } = await withRecipe(given(flags), nano, uncounted);
   expect(options).toMatchObject(flags);
   expect(recipeLine).toBeUndefined();
@@ -72,7 +74,18 @@ test('flags win, and what all is given of is not spoken of', async () => {
   const rate = await withRecipe(given({ blr: 1e-3, epochs: 3 }), nano, uncounted);
   expect(rate.options).toMatchObject({ blr: 1e-3, warmupEpochs: 0.15 });
   expect(rate.options).not.toHaveProperty('lr');
-  expect(rate.recipeLine).toBe('recipe small: 0.15 epochs of warm-up');
+  expect(rate.recipeLine).toBe('recipe small: 0.15 epochs of warm-up, crops from 50 % on');
+});
+
+test('crops of small inputs are larger; between the rows of the recipe by the shorter side', async () => {
+  const scaleAt = async (config: ModelConfig) =>
+    (await withRecipe(given({ epochs: 3 }), config, uncounted)).options.cropScale;
+  expect(await scaleAt(loadModelConfig('mae_vit_tiny_patch2_32'))).toBe(0.5);
+  expect(await scaleAt(nano)).toBe(0.5);
+  // 0.5·(0.2/0.5)^(log(112/64)/log(224/64))
+  expect(await scaleAt({ ...nano, inputSize: [112, 224] })).toBe(0.332);
+  expect(await scaleAt(loadModelConfig('mae_vit_tiny_patch16'))).toBe(0.2);
+  expect(await scaleAt(base)).toBe(0.2);
 });
 
 test('--recipe names one, whatever the size', async () => {
@@ -101,7 +114,7 @@ test('a run from before there were recipes goes on with what it recorded', async
       nano,
       uncounted,
     );
-    expect(options).toMatchObject({ epochs: 800, warmupEpochs: 40, blr: 1.5e-4 });
+    expect(options).toMatchObject({ epochs: 800, warmupEpochs: 40, blr: 1.5e-4, cropScale: 0.2 });
     expect(options).not.toHaveProperty('lr');
     expect(options).not.toHaveProperty('recipe');
     expect(recipeLine).toBe('as the run began: blr 0.00015, 800 epochs, 40 epochs of warm-up');
@@ -112,11 +125,24 @@ test('a run from before there were recipes goes on with what it recorded', async
 });
 
 test('a run keeps the numbers that its recipe had, and flags still differ from them', async () => {
-  const recorded = { epochs: 500, 'warmup-epochs': 11, blr: 1.5e-4, lr: 7e-4, recipe: 'small' };
+  const recorded = {
+    epochs: 500,
+    'warmup-epochs': 11,
+    blr: 1.5e-4,
+    lr: 7e-4,
+    'crop-scale': 0.4,
+    recipe: 'small',
+  };
   const outputDir = await runWith(recorded);
   for (const recipe of ['auto', 'small']) {
     const { options } = await withRecipe(given({ outputDir, recipe }), nano, uncounted);
-    expect(options).toMatchObject({ epochs: 500, warmupEpochs: 11, lr: 7e-4, recipe: 'small' });
+    expect(options).toMatchObject({
+      epochs: 500,
+      warmupEpochs: 11,
+      lr: 7e-4,
+      cropScale: 0.4,
+      recipe: 'small',
+    });
   }
   const { options } = await withRecipe(given({ outputDir, blr: 2e-4 }), nano, uncounted);
   expect(options).toMatchObject({ epochs: 500, blr: 2e-4 });
