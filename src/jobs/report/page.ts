@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ReportData } from '../../page/report-data.js';
+import { compiledFile } from '../../util/compiled.js';
 
 /** What a report begins with. */
 export const reportMark = '<!doctype html><meta charset="utf-8"><meta name="generator" content="mae report">';
 
 /** What the browser runs and reads, made of `src/page` by `bin/setup.js`. */
 export function pageAssets(): { readonly script: string; readonly style: string } {
-  const read = (name: string) => readFileSync(new URL(`../../../dist/page/${name}`, import.meta.url), 'utf8');
+  const read = (name: string) => readFileSync(compiledFile(`page/${name}`), 'utf8');
   return { script: scriptText(read('report.js')), style: read('report.css') };
 }
 
