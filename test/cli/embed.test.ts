@@ -239,8 +239,14 @@ describe('what is refused is a line, and nothing is changed', () => {
     );
     writeTensorFile(at('decoder.safetensors'), { metadata, tensors: decoder });
     const huge = new Map(tensors);
-    const { shape, data } = huge.get('norm.weight')!;
-    huge.set('norm.weight', { shape, data: data.map(() => 3e38) });
+    // tokens are all 3e38, their sum over an image is too large, and no two infinities meet
+    for (const [name, number] of [
+      ['norm.weight', 0],
+      ['norm.bias', 3e38],
+    ] as const) {
+      const { shape, data } = huge.get(name)!;
+      huge.set(name, { shape, data: data.map(() => number) });
+    }
     writeTensorFile(at('huge.safetensors'), { metadata, tensors: huge });
     rmSync(at('never'), { recursive: true, force: true });
   });
@@ -273,7 +279,7 @@ describe('what is refused is a line, and nothing is changed', () => {
     [
       'numbers that overflow',
       embed(at('never.npy'), { checkpoint: at('huge.safetensors') }),
-      /^features: expected finite numbers for .*\.jpg, got (NaN|-?Infinity); /,
+      /^features: expected finite numbers for .*\.jpg, got -?Infinity; /,
     ],
     [
       'labels of other images',
